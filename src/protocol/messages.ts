@@ -1,0 +1,155 @@
+import * as v from 'valibot';
+import { type ExitName, exitCodes } from '../errors.ts';
+import { ClientNameSchema, RunIdSchema, SnapshotNameSchema } from './names.ts';
+
+/** Version of what client and server say to each other; a server answers only a client of the same number. */
+export const protocolVersion = 1;
+
+/** No request or reply on the wire is larger than this. */
+export const maxMessageBytes = 1024 * 1024;
+
+/** The exit code of a refused transfer on the wire: outside rsync's own codes, and none of ours. */
+export const transferRefusedExitCode = 76;
+
+const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const ShortText = v.pipe(v.string(), v.maxLength(4096));
+/** A file name in its escaped form (see file-name.ts). */
+const EscapedName = v.pipe(v.string(), v.maxLength(16_384));
+
+// ---- requests of a client ------------------------------------------------------------------------------------------
+
+/** `prepare`: announces a run. */
+export const PrepareRequestSchema = v.strictObject({
+  protocol: v.literal(protocolVersion),
+  /** byteback's version on the client, for the record only. */
+  version: v.pipe(v.string(), v.maxLength(64)),
+  /** Hash that identifies the machine, so that a cloned machine is refused and not merged: 64 hexadecimal digits. */
+  machineId: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  /** Bytes of file content that the client expects to send, as far as it knows. */
+  expectedBytes: Count,
+  /** Files that the client's scan found. */
+  files: Count,
+});
+export type PrepareRequest = v.InferOutput<typeof PrepareRequestSchema>;
+
+/** `complete`: the transfers are done; take the snapshot. */
+export const CompleteRequestSchema = v.strictObject({
+  run: RunIdSchema,
+  /** `partial`: some files could not be read; the snapshot is marked so. */
+  status: v.picklist(['ok', 'partial']),
+  /** The files that could not be read, escaped; the first 1,000 of them. */
+  unread: v.pipe(v.array(EscapedName), v.maxLength(1000)),
+  figures: v.strictObject({
+    /** Time since the run began on the client, retries and waits included. */
+    durationMs: Count,
+    /** Bytes on the wire, both directions. */
+    wireBytes: Count,
+    /** Bytes of content of the files that were sent. */
+    sentBytes: Count,
+    /** Files sent. */
+    sentFiles: Count,
+    /** Files seen by the scan. */
+    files: Count,
+    /** Their bytes. */
+    totalBytes: Count,
+    /** Attempts after the first. */
+    retries: Count,
+  }),
+});
+export type CompleteRequest = v.InferOutput<typeof CompleteRequestSchema>;
+
+/** `outcome`: why did the last transfer of this run fail? */
+export const OutcomeRequestSchema = v.strictObject({ run: RunIdSchema });
+
+/** `versions`: the versions of some paths in all snapshots. */
+export const VersionsRequestSchema = v.strictObject({
+  /** Absolute paths on the client, escaped. */
+  paths: v.pipe(v.array(EscapedName), v.minLength(1), v.maxLength(100)),
+});
+
+/** `register`, with an administrative key or a password. */
+export const RegisterRequestSchema = v.strictObject({
+  protocol: v.literal(protocolVersion),
+  name: ClientNameSchema,
+  /** One OpenSSH public key line, without options. */
+  publicKey: v.pipe(v.string(), v.maxLength(16_384)),
+});
+export type RegisterRequest = v.InferOutput<typeof RegisterRequestSchema>;
+
+/** `redeem`, with an invite's one-time key: the name is the invite's. */
+export const RedeemRequestSchema = v.strictObject({
+  protocol: v.literal(protocolVersion),
+  publicKey: v.pipe(v.string(), v.maxLength(16_384)),
+});
+
+// ---- replies ---------------------------------------------------------------------------------------------------------
+
+const exitNames = Object.keys(exitCodes).filter((name) => name !== 'ok') as [Exclude<ExitName, 'ok'>, ...Exclude<ExitName, 'ok'>[]];
+
+/** A refusal or failure as it travels: the process also exits with the code of `exit`. */
+export const FailureSchema = v.object({
+  ok: v.literal(false),
+  exit: v.picklist(exitNames),
+  what: ShortText,
+  why: v.optional(ShortText),
+  fix: v.optional(ShortText),
+});
+export type Failure = v.InferOutput<typeof FailureSchema>;
+
+export const PingReplySchema = v.object({
+  ok: v.literal(true),
+  protocol: v.number(),
+  version: v.string(),
+  /** Who the server takes this key for. */
+  client: v.optional(ClientNameSchema),
+});
+
+export const PrepareReplySchema = v.object({
+  ok: v.literal(true),
+  run: RunIdSchema,
+  /** The id of the last completed run, when `current` is exactly what it left; null when it is not known to be. */
+  generation: v.nullable(RunIdSchema),
+});
+export type PrepareReply = v.InferOutput<typeof PrepareReplySchema>;
+
+export const CompleteReplySchema = v.object({
+  ok: v.literal(true),
+  run: RunIdSchema,
+  snapshot: SnapshotNameSchema,
+});
+export type CompleteReply = v.InferOutput<typeof CompleteReplySchema>;
+
+export const SnapshotEntrySchema = v.object({
+  snapshot: SnapshotNameSchema,
+  /** `partial` when some files could not be read; `unknown` for snapshots of the original byteback. */
+  status: v.picklist(['ok', 'partial', 'unknown']),
+});
+export type SnapshotEntry = v.InferOutput<typeof SnapshotEntrySchema>;
+
+export const SnapshotsReplySchema = v.object({ ok: v.literal(true), snapshots: v.array(SnapshotEntrySchema) });
+
+/** One version of one path: what a snapshot holds there. */
+export const VersionSchema = v.object({
+  snapshot: SnapshotNameSchema,
+  /** Absolute path on the client, escaped. */
+  path: EscapedName,
+  type: v.picklist(['file', 'directory', 'link', 'fifo', 'socket', 'block', 'character', 'unknown']),
+  sizeBytes: Count,
+  /** Seconds since 1970 with nanoseconds, as decimal text: "1763600000.123456789". */
+  mtime: v.pipe(v.string(), v.regex(/^-?\d{1,20}\.\d{9}$/)),
+  /** Permission bits as on the client, or null when the record of them is corrupt. */
+  mode: v.nullable(Count),
+  uid: v.nullable(Count),
+  gid: v.nullable(Count),
+  /** Target of a link, escaped. */
+  target: v.optional(EscapedName),
+});
+export type Version = v.InferOutput<typeof VersionSchema>;
+
+export const VersionsReplySchema = v.object({ ok: v.literal(true), versions: v.array(VersionSchema) });
+
+/** Why the server ended or refused the last transfer of a run; `failure` null when it saw no reason of its own. */
+export const OutcomeReplySchema = v.object({ ok: v.literal(true), failure: v.nullable(FailureSchema) });
+
+export const RegisterReplySchema = v.object({ ok: v.literal(true), client: ClientNameSchema });
+export type RegisterReply = v.InferOutput<typeof RegisterReplySchema>;

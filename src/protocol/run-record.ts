@@ -1,0 +1,40 @@
+import * as v from 'valibot';
+import { CompleteRequestSchema, FailureSchema } from './messages.ts';
+import { ClientNameSchema, RunIdSchema, SnapshotNameSchema } from './names.ts';
+
+const Time = v.pipe(v.string(), v.isoTimestamp());
+
+/**
+ * `current/run.json`, root's: the state of the newest run of a client. It is frozen with the snapshot, so that each
+ * snapshot holds the record of the run that made it; a copy lies under `.byteback/runs/<client>/<run>.json`.
+ *
+ * `open` runs may transfer; `completed` ones may not; a run that is superseded is simply no longer the one in this file.
+ */
+export const RunRecordSchema = v.object({
+  format: v.literal(1),
+  client: ClientNameSchema,
+  run: RunIdSchema,
+  state: v.picklist(['open', 'completed']),
+  machineId: v.string(),
+  clientVersion: v.string(),
+  /** The server's clock. */
+  preparedAt: Time,
+  expectedBytes: v.number(),
+  /** The last completed run before this one; kept for the record, `current` no longer equals it once this run is open. */
+  previous: v.nullable(RunIdSchema),
+  /** Every transfer that ended, in order; `exitCode` is rsync's or 128 + signal. */
+  transfers: v.array(
+    v.object({
+      endedAt: Time,
+      exitCode: v.number(),
+      /** Set when the server ended or refused it, or saw it fail on the disk. */
+      failure: v.nullable(FailureSchema),
+    }),
+  ),
+  completedAt: v.optional(Time),
+  snapshot: v.optional(SnapshotNameSchema),
+  status: v.optional(v.picklist(['ok', 'partial'])),
+  unread: v.optional(CompleteRequestSchema.entries.unread),
+  figures: v.optional(CompleteRequestSchema.entries.figures),
+});
+export type RunRecord = v.InferOutput<typeof RunRecordSchema>;

@@ -1,0 +1,118 @@
+import { type Options, execa } from 'execa';
+import { BytebackError, type ExitName, reasonOf } from '../errors.ts';
+
+/** How a program is started. */
+export interface RunOptions {
+  /** Bytes or text for standard input; nothing (end of file at once) by default. */
+  readonly input?: string | Uint8Array;
+  readonly cwd?: string;
+  /** Added to the environment of the program; LC_ALL=C is always set. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** The program is ended with SIGTERM, then SIGKILL, after this long. Default 60,000 ms; 0 is no limit. */
+  readonly timeoutMs?: number;
+  /** Exit codes that are no failure; only 0 by default. */
+  readonly accept?: readonly number[];
+  /** File descriptors of ours that the program gets as its 3, 4, … */
+  readonly passFds?: readonly number[];
+  /** Kept at most, of each stream; more is an error. Default 64 MiB. */
+  readonly maxOutputBytes?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What a program left behind. */
+export interface RunResult {
+  readonly stdout: Buffer;
+  /** Always text: programs are run with LC_ALL=C. */
+  readonly stderr: string;
+  /** 128 + n when signal n ended it, as a shell says it. */
+  readonly exitCode: number;
+}
+
+/** A program that failed: not found, a refused exit code, a timeout or a signal. */
+export class ProgramError extends BytebackError {
+  readonly argv: readonly string[];
+  readonly exitCodeOfProgram: number | undefined;
+  readonly stderr: string;
+  /** True when the program is not installed. */
+  readonly notFound: boolean;
+
+  constructor(
+    argv: readonly string[],
+    detail: { exitCode?: number; stderr?: string; why: string; notFound?: boolean; exit?: Exclude<ExitName, 'ok'> },
+  ) {
+    super(detail.exit ?? 'bug', { what: `${argv[0]} failed`, why: detail.why });
+    this.name = 'ProgramError';
+    this.argv = argv;
+    this.exitCodeOfProgram = detail.exitCode;
+    this.stderr = detail.stderr ?? '';
+    this.notFound = detail.notFound ?? false;
+  }
+}
+
+const signalNumbers: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGPIPE: 13, SIGTERM: 15 };
+
+/** The options that every start of a program shares. Never a shell, never the inherited locale. */
+export function execaOptions(options: RunOptions) {
+  return {
+    shell: false,
+    reject: false,
+    encoding: 'buffer',
+    stripFinalNewline: false,
+    cleanup: true,
+    forceKillAfterDelay: 5000,
+    timeout: options.timeoutMs ?? 60_000,
+    maxBuffer: options.maxOutputBytes ?? 64 * 1024 * 1024,
+    env: { LC_ALL: 'C', ...options.env },
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+  } as const satisfies Options;
+}
+
+/**
+ * Runs a program to its end and returns what it printed. The only place besides `start` where byteback starts one.
+ * @throws ProgramError when the program is missing, times out, is killed, or ends with a code that is not accepted.
+ */
+export async function run(argv: readonly [string, ...string[]], options: RunOptions = {}): Promise<RunResult> {
+  const [program, ...args] = argv;
+  const result = await execa(program, args, {
+    ...execaOptions(options),
+    stdio: [
+      options.input === undefined ? 'ignore' : 'pipe',
+      'pipe',
+      'pipe',
+      // execa takes any descriptor; its types stop at 9.
+      ...((options.passFds ?? []) as 3[]),
+    ],
+    ...(options.input === undefined ? {} : { input: options.input }),
+  });
+  const stdout = Buffer.from((result.stdout as unknown as Uint8Array | undefined) ?? []);
+  const stderr = Buffer.from((result.stderr as unknown as Uint8Array | undefined) ?? []).toString('utf8');
+  const exitCode = result.exitCode ?? (result.signal === undefined ? undefined : 128 + (signalNumbers[result.signal] ?? 0));
+  if (exitCode === undefined || result.timedOut || result.isMaxBuffer || result.isCanceled) {
+    throw new ProgramError(argv, {
+      stderr,
+      why: failureReason(argv, result, stderr),
+      notFound: result.code === 'ENOENT',
+    });
+  }
+  if (!(options.accept ?? [0]).includes(exitCode)) {
+    throw new ProgramError(argv, {
+      exitCode,
+      stderr,
+      why: `${argv.join(' ')} exited ${exitCode}${stderr.trim() === '' ? '' : `: ${stderr.trim()}`}`,
+    });
+  }
+  return { stdout, stderr, exitCode };
+}
+
+function failureReason(
+  argv: readonly string[],
+  result: { code?: string | undefined; timedOut: boolean; isMaxBuffer: boolean; isCanceled: boolean; originalMessage?: string | undefined },
+  stderr: string,
+): string {
+  if (result.code === 'ENOENT') return `${argv[0]} is not installed, or not in PATH`;
+  if (result.timedOut) return `${argv.join(' ')} took too long and was ended`;
+  if (result.isMaxBuffer) return `${argv.join(' ')} printed more than is kept`;
+  if (result.isCanceled) return `${argv.join(' ')} was interrupted`;
+  return reasonOf(result.originalMessage ?? stderr);
+}
