@@ -1,3 +1,4 @@
+import type { Readable, Writable } from 'node:stream';
 import { type Options, execa } from 'execa';
 import { BytebackError, type ExitName, reasonOf } from '../errors.ts';
 
@@ -115,4 +116,63 @@ function failureReason(
   if (result.isMaxBuffer) return `${argv.join(' ')} printed more than is kept`;
   if (result.isCanceled) return `${argv.join(' ')} was interrupted`;
   return reasonOf(result.originalMessage ?? stderr);
+}
+
+/** What one of the three standard streams of a started program is: a pipe to us, nothing, ours, or a descriptor. */
+export type StreamOf = 'pipe' | 'ignore' | 'inherit' | number;
+
+/** How a program that is talked to while it runs is started. No time limit unless one is given. */
+export interface StartOptions extends Omit<RunOptions, 'input' | 'accept' | 'maxOutputBytes'> {
+  readonly stdin?: StreamOf;
+  readonly stdout?: StreamOf;
+  readonly stderr?: StreamOf;
+  /** In a process group of its own, so that Ctrl-C on the terminal reaches only us. */
+  readonly detached?: boolean;
+}
+
+/** A program that is running. */
+export interface RunningProgram {
+  readonly pid: number;
+  /** Present when the stream is 'pipe' (the default for none of them). */
+  readonly stdin: Writable | null;
+  readonly stdout: Readable | null;
+  readonly stderr: Readable | null;
+  kill(signal?: NodeJS.Signals): void;
+  /** Resolves when it has ended and its pipes are closed; never rejects. 128 + n when signal n ended it. */
+  readonly ended: Promise<{ exitCode: number; timedOut: boolean }>;
+}
+
+/**
+ * Starts a program and returns while it runs. Streams are 'ignore' unless said otherwise.
+ * @throws ProgramError when it cannot be started.
+ */
+export function start(argv: readonly [string, ...string[]], options: StartOptions = {}): RunningProgram {
+  const [program, ...args] = argv;
+  const subprocess = execa(program, args, {
+    ...execaOptions({ timeoutMs: 0, ...options }),
+    buffer: false,
+    detached: options.detached ?? false,
+    stdio: [
+      (options.stdin ?? 'ignore') as 'pipe',
+      (options.stdout ?? 'ignore') as 'pipe',
+      (options.stderr ?? 'ignore') as 'pipe',
+      ...((options.passFds ?? []) as 3[]),
+    ],
+  });
+  if (subprocess.pid === undefined) {
+    throw new ProgramError(argv, { why: `${program} is not installed, or not in PATH`, notFound: true });
+  }
+  return {
+    pid: subprocess.pid,
+    stdin: subprocess.stdin,
+    stdout: subprocess.stdout,
+    stderr: subprocess.stderr,
+    kill: (signal = 'SIGTERM') => {
+      subprocess.kill(signal);
+    },
+    ended: subprocess.then((result) => ({
+      exitCode: result.exitCode ?? 128 + (signalNumbers[result.signal ?? ''] ?? 0),
+      timedOut: result.timedOut,
+    })),
+  };
 }

@@ -1,0 +1,48 @@
+import { randomBytes } from 'node:crypto';
+import { open, rename, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+/** Who may read a file that is written, and whose it is; the writer's own by default. */
+export interface FileOwnership {
+  readonly mode: number;
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/**
+ * Replaces a file's content so that a crash at any moment leaves the old content or the new one, never a part:
+ * a temporary file beside it, fsync, rename, fsync of the directory.
+ */
+export async function writeFileAtomically(path: string, content: string | Uint8Array, ownership: FileOwnership): Promise<void> {
+  const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
+  const file = await open(temporary, 'wx', 0o600);
+  try {
+    await file.writeFile(content);
+    if (ownership.uid !== undefined || ownership.gid !== undefined) await file.chown(ownership.uid ?? -1, ownership.gid ?? -1);
+    await file.chmod(ownership.mode);
+    await file.sync();
+    await file.close();
+    await rename(temporary, path);
+  } catch (error) {
+    await file.close().catch(() => undefined);
+    await unlink(temporary).catch(() => undefined);
+    throw error;
+  }
+  await syncDirectory(dirname(path));
+}
+
+/** Makes the names in a directory durable: without it a rename can be lost with the power. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+/** True when the error says that the file or a directory on the way to it does not exist. */
+export function isMissing(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
