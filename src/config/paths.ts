@@ -1,0 +1,48 @@
+import { join } from 'node:path';
+
+/** Where the server's files lie. Fixed and root's: sshd, sudo and the timers know them by these names. */
+export const serverPaths = {
+  configDir: '/etc/byteback',
+  serverToml: '/etc/byteback/server.toml',
+  authorizedKeys: '/etc/byteback/authorized_keys',
+  libDir: '/usr/lib/byteback',
+  sudoersFile: '/etc/sudoers.d/byteback',
+  sshdDropIn: '/etc/ssh/sshd_config.d/byteback.conf',
+} as const;
+
+/** Where one client's files lie. */
+export interface ClientPaths {
+  readonly configDir: string;
+  readonly stateDir: string;
+  readonly clientToml: string;
+  /** The private key; the public one is beside it with `.pub`. */
+  readonly key: string;
+  readonly knownHosts: string;
+  /** Generated; every ssh and rsync call uses it. */
+  readonly sshConfig: string;
+  readonly hooksDir: string;
+  /** One run at a time: locked with flock(2) for as long as a run lasts. */
+  readonly lock: string;
+  /** The record of the last run, for `byteback status`. */
+  readonly lastRun: string;
+  /** Made once for machines that have no machine id of their own. */
+  readonly machineIdFile: string;
+}
+
+/** Where the client's files lie; BYTEBACK_CONFIG_DIR and BYTEBACK_STATE_DIR let one machine act as several clients. */
+export function clientPaths(env: Readonly<Record<string, string | undefined>> = process.env): ClientPaths {
+  const configDir = env.BYTEBACK_CONFIG_DIR || '/etc/byteback';
+  const stateDir = env.BYTEBACK_STATE_DIR || '/var/lib/byteback';
+  return {
+    configDir,
+    stateDir,
+    clientToml: join(configDir, 'client.toml'),
+    key: join(configDir, 'key'),
+    knownHosts: join(configDir, 'known_hosts'),
+    sshConfig: join(configDir, 'ssh_config'),
+    hooksDir: join(configDir, 'hooks'),
+    lock: join(stateDir, 'lock'),
+    lastRun: join(stateDir, 'last-run.json'),
+    machineIdFile: join(stateDir, 'machine-id'),
+  };
+}

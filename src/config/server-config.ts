@@ -1,0 +1,159 @@
+import * as v from 'valibot';
+import { BytebackError } from '../errors.ts';
+import { type ClientName, ClientNameSchema } from '../protocol/names.ts';
+import { serverPaths } from './paths.ts';
+import { parseTomlText, readIfPresent } from './toml-file.ts';
+import { CleanPath, DurationMs, LineOfText, Network, oneOrMore, Percent, wholeNumber } from './values.ts';
+
+/** What a server's configuration says, defaults filled in. */
+export interface ServerConfig {
+  /** The mount point of the store. */
+  readonly store: string;
+  /** The dedicated unprivileged user. */
+  readonly user: string;
+  /** Of one client; a client's policy may say otherwise. */
+  readonly snapshotsPerDay: number;
+  /** A session without progress is ended after this long. */
+  readonly idleTimeoutMs: number;
+  readonly prune: PruneConfig;
+  policyOf(client: ClientName): ClientPolicy;
+}
+
+export interface PruneConfig {
+  /** Pruning begins when less than this is free. */
+  readonly startPercent: number;
+  /** It goes on until this much is free. */
+  readonly stopPercent: number;
+  /** The newest snapshots of a client that are never pruned. */
+  readonly keepLast: number;
+}
+
+/** What a client's key may be used for. `transfer` holds what belongs to it; `restore` also lists versions. */
+export const rights = ['prepare', 'transfer', 'complete', 'restore'] as const;
+export type Right = (typeof rights)[number];
+
+/** What holds for one client: its own table over `[default]` over the built-in defaults. */
+export interface ClientPolicy {
+  /** Its share of the disk against the other clients'. */
+  readonly weight: number;
+  /** What to keep, such as "7d 4w 13m"; undefined: as much as fits. */
+  readonly keep?: string;
+  /** Addresses and networks it may come from; empty: any. */
+  readonly from: string[];
+  /** When its runs are expected; empty: any time. */
+  readonly window: string[];
+  readonly allow: Right[];
+  /** Where to send reports. */
+  readonly report?: string;
+  readonly snapshotsPerDay?: number;
+}
+
+/** Defaults of everything that a server may leave out. */
+export const serverDefaults = {
+  store: '/byteback',
+  user: 'byteback',
+  snapshotsPerDay: 48,
+  idleTimeoutMs: 10 * 60_000,
+  prune: { startPercent: 5, stopPercent: 10, keepLast: 3 },
+} as const;
+
+const policyEntries = {
+  weight: v.optional(v.pipe(v.number(), v.minValue(0.01, 'it must be from 0.01 to 1000'), v.maxValue(1000, 'it must be from 0.01 to 1000'))),
+  keep: v.optional(
+    v.pipe(v.string(), v.regex(/^\d{1,4}[hdwmqy](?: \d{1,4}[hdwmqy])*$/, 'it must be numbers of hours, days, weeks, months, quarters or years, such as "7d 4w 13m"')),
+  ),
+  from: v.optional(oneOrMore(Network)),
+  window: v.optional(
+    oneOrMore(
+      v.pipe(
+        v.string(),
+        v.regex(
+          /^(?:[01]\d|2[0-3]):[0-5]\d(?:±\d{1,3}[mh]|-(?:[01]\d|2[0-3]):[0-5]\d)$/,
+          'it must be a time of day and a tolerance, or a span: "02:00±30m" or "22:00-06:00"',
+        ),
+      ),
+    ),
+  ),
+  allow: v.optional(
+    v.array(v.picklist(rights, `it may hold ${rights.join(', ')}`)),
+  ),
+  report: v.optional(v.pipe(LineOfText, v.regex(/^[^\s@]+@[^\s@]+$/, 'it must be a mail address'))),
+  snapshots_per_day: v.optional(wholeNumber(1, 10_000)),
+};
+
+const ServerToml = v.strictObject({
+  store: v.optional(CleanPath),
+  user: v.optional(v.pipe(v.string(), v.regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'it must be the name of a user of this machine'))),
+  snapshots_per_day: v.optional(wholeNumber(1, 10_000)),
+  idle_timeout: v.optional(DurationMs),
+  prune: v.optional(
+    v.pipe(
+      v.strictObject({
+        start: v.optional(Percent),
+        stop: v.optional(Percent),
+        keep_last: v.optional(wholeNumber(1, 10_000)),
+      }),
+      v.forward(
+        v.check(
+          (prune) => (prune.start ?? serverDefaults.prune.startPercent) < (prune.stop ?? serverDefaults.prune.stopPercent),
+          'pruning must stop at more free space than it starts at: start is less than stop',
+        ),
+        ['start'],
+      ),
+    ),
+  ),
+  default: v.optional(v.strictObject(policyEntries)),
+  client: v.optional(v.record(ClientNameSchema, v.strictObject(policyEntries))),
+});
+
+type PolicyToml = NonNullable<v.InferOutput<typeof ServerToml>['default']>;
+
+/**
+ * Reads `server.toml`.
+ * @throws BytebackError (usage) with file, line and key when something is wrong, or when this machine is no server.
+ */
+export async function loadServerConfig(path: string = serverPaths.serverToml): Promise<ServerConfig> {
+  const text = await readIfPresent(path);
+  if (text === undefined) {
+    throw new BytebackError('usage', {
+      what: 'this machine is not set up as a server',
+      why: `there is no ${path}`,
+      fix: 'run: byteback-setup-server',
+    });
+  }
+  return parseServerConfig(path, text);
+}
+
+/** The configuration that a text says; `path` is only named in errors. */
+export function parseServerConfig(path: string, text: string): ServerConfig {
+  const toml = parseTomlText(path, text, ServerToml);
+  return {
+    store: toml.store ?? serverDefaults.store,
+    user: toml.user ?? serverDefaults.user,
+    snapshotsPerDay: toml.snapshots_per_day ?? serverDefaults.snapshotsPerDay,
+    idleTimeoutMs: toml.idle_timeout ?? serverDefaults.idleTimeoutMs,
+    prune: {
+      startPercent: toml.prune?.start ?? serverDefaults.prune.startPercent,
+      stopPercent: toml.prune?.stop ?? serverDefaults.prune.stopPercent,
+      keepLast: toml.prune?.keep_last ?? serverDefaults.prune.keepLast,
+    },
+    policyOf: (client) => policyFrom({ ...toml.default, ...ownTable(toml.client, client) }),
+  };
+}
+
+/** A client's own table; never a property that every object inherits. */
+function ownTable(tables: Readonly<Record<ClientName, PolicyToml>> | undefined, client: ClientName): PolicyToml {
+  return tables !== undefined && Object.hasOwn(tables, client) ? (tables[client] ?? {}) : {};
+}
+
+function policyFrom(toml: PolicyToml): ClientPolicy {
+  return {
+    weight: toml.weight ?? 1,
+    ...(toml.keep === undefined ? {} : { keep: toml.keep }),
+    from: toml.from ?? [],
+    window: toml.window ?? [],
+    allow: toml.allow ?? [...rights],
+    ...(toml.report === undefined ? {} : { report: toml.report }),
+    ...(toml.snapshots_per_day === undefined ? {} : { snapshotsPerDay: toml.snapshots_per_day }),
+  };
+}
