@@ -44,7 +44,10 @@ async function bundle(): Promise<void> {
     logLevel: 'warning',
   });
   // What the package must carry a licence for.
-  await writeFile(join(root, 'lib/bundled.json'), `${JSON.stringify(bundledPackages(Object.keys(result.metafile.inputs)))}\n`);
+  await writeFile(
+    join(root, 'lib/bundled.json'),
+    `${JSON.stringify(bundledPackages(Object.keys(result.metafile.inputs)))}\n`,
+  );
 }
 
 /** The directories of the packages that a list of bundled files comes from, relative to the root. */

@@ -1,0 +1,33 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        // Fast and without root, beside what they test; and the rules of the house itself.
+        test: { name: 'unit', include: ['src/**/*.test.ts', 'packaging/**/*.test.ts', 'test/house/**/*.test.ts'] },
+      },
+      {
+        // The real executables of a fresh build, as a person calls them.
+        test: {
+          name: 'cli',
+          include: ['test/cli/**/*.test.ts'],
+          globalSetup: ['test/helpers/build-first.ts'],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        // As root on a private machine, one file after the other: they share its users, its sshd, its /etc.
+        // Start them with `npm run test:integration`.
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          globalSetup: ['test/helpers/only-on-a-private-machine.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+});
