@@ -25,4 +25,5 @@ export interface Log {
   progress(progress: Progress | undefined): void;
 }
 
-export const silentLog: Log = { step: () => {}, info: () => {}, warn: () => {}, debug: () => {}, progress: () => {} };
+const nothing = (): void => undefined;
+export const silentLog: Log = { step: nothing, info: nothing, warn: nothing, debug: nothing, progress: nothing };
