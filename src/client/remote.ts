@@ -1,0 +1,67 @@
+import * as v from 'valibot';
+import { BytebackError } from '../errors.ts';
+import { escapeName } from '../protocol/file-name.ts';
+import { type Failure, FailureSchema, maxMessageBytes } from '../protocol/messages.ts';
+import type { SshConnection } from '../system/ssh.ts';
+
+/** What the server answered instead of doing what it was asked: its own words and its own exit. */
+export class ServerFailure extends BytebackError {
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.exit, {
+      what: escapeName(failure.what),
+      ...(failure.why === undefined ? {} : { why: escapeName(failure.why) }),
+      ...(failure.fix === undefined ? {} : { fix: escapeName(failure.fix) }),
+    });
+    this.name = 'ServerFailure';
+    this.failure = failure;
+  }
+}
+
+/**
+ * Asks the server one thing: one JSON object there, one back.
+ * @throws ServerFailure when it refuses; SshError when it cannot be reached; BytebackError (refused) when what answers
+ * is no byteback server.
+ */
+export async function ask<Schema extends v.GenericSchema>(
+  connection: SshConnection,
+  command: string,
+  request: unknown,
+  schema: Schema,
+  options: { timeoutMs?: number; signal?: AbortSignal } = {},
+): Promise<v.InferOutput<Schema>> {
+  const input = request === undefined ? '' : request instanceof Uint8Array ? request : JSON.stringify(request);
+  const result = await connection.exec(command, { ...options, input });
+  return parseReply(connection.target.host, command, result, schema);
+}
+
+/** The typed reply in what a command printed, or the failure in it, thrown. */
+export function parseReply<Schema extends v.GenericSchema>(
+  host: string,
+  command: string,
+  result: { stdout: Uint8Array; stderr: string; exitCode: number },
+  schema: Schema,
+): v.InferOutput<Schema> {
+  const value = parseJson(result.stdout);
+  const failure = v.safeParse(FailureSchema, value);
+  if (failure.success) throw new ServerFailure(failure.output);
+  const reply = v.safeParse(schema, value);
+  if (reply.success && result.exitCode === 0) return reply.output;
+  const said = result.stderr.trim().split('\n').at(-1) ?? '';
+  throw new BytebackError('refused', {
+    what: `${host} did not answer ${command.split(' ')[0]} as a byteback server does`,
+    why: `exit ${result.exitCode}${said === '' ? '' : `: ${escapeName(said.slice(0, 500))}`}`,
+    fix: 'check that the destination names the byteback user of a byteback server, and that both run versions that fit',
+  });
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  if (bytes.length > maxMessageBytes) return undefined;
+  try {
+    return JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch {
+    // What is no JSON is no reply; the caller says so.
+    return undefined;
+  }
+}

@@ -1,0 +1,186 @@
+import { createInterface } from 'node:readline';
+import { itemFormat, parseErrors, parseItem, parseProgress, parseStats, type RsyncErrors, type RsyncItem, type RsyncProgress, type RsyncStats } from './rsync-output.ts';
+import { start } from './run.ts';
+import { diesWithParent } from './ssh.ts';
+
+/** What every rsync of a run shares. */
+export interface RsyncConnection {
+  /** ssh and its options for a session on the run's connection; becomes -e. */
+  readonly sessionArgv: readonly string[];
+  /** `user@host`, an IPv6 address in brackets. */
+  readonly host: string;
+  /** What stands in rsync's place on the server: `transfer RUN`. */
+  readonly remoteCommand: string;
+  readonly ioTimeoutMs: number;
+  /** rsync's own form. */
+  readonly bwlimit?: string;
+  /** Options that the admin added. */
+  readonly extraFlags?: readonly string[];
+}
+
+/** One rsync of a run, always from the root. */
+export type RsyncPass =
+  /** Large files that have one name here and there, written in place. */
+  | { readonly kind: 'inPlace'; readonly listFile: string; readonly blockSizeBytes: number }
+  /** All that the rules let through; what they do not, is deleted there unless they protect it. */
+  | { readonly kind: 'everything'; readonly rulesFile: string };
+
+/** Block sizes from which rsync could make more blocks than it handles well start here. */
+const smallBlockBytes = 4096;
+/** rsync's own limit since protocol 30. */
+const largestBlockBytes = 128 * 1024;
+
+/**
+ * The block size for a large file: 4 KiB, what btrfs writes, so that a changed block costs a block; more beyond 4 GiB,
+ * so that a file never has many more than a million of them.
+ */
+export function blockSizeFor(sizeBytes: number): number {
+  let blockBytes = smallBlockBytes;
+  while (blockBytes < largestBlockBytes && sizeBytes > blockBytes * 1024 * 1024) blockBytes *= 2;
+  return blockBytes;
+}
+
+/** rsync splits -e at spaces itself and knows both quotes, doubled inside. */
+function quoteForRsh(word: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "''")}'`;
+}
+
+/** Options that hold for both passes. -H: without it a receiver's guard against planted names is off (CVE-2026-70458). */
+const commonFlags = ['-aHAX', '--numeric-ids', '--modify-window=-1', '--from0'];
+
+/** The arguments of one pass. */
+export function rsyncArgv(connection: RsyncConnection, pass: RsyncPass): [string, ...string[]] {
+  const passFlags =
+    pass.kind === 'inPlace'
+      ? ['--inplace', '--no-whole-file', `--block-size=${pass.blockSizeBytes}`, '--force', `--files-from=${pass.listFile}`]
+      : ['--delete', '--delete-excluded', '--partial', `--filter=merge ${pass.rulesFile}`];
+  return [
+    'rsync',
+    ...commonFlags,
+    ...passFlags,
+    `--timeout=${Math.max(1, Math.round(connection.ioTimeoutMs / 1000))}`,
+    ...(connection.bwlimit === undefined ? [] : [`--bwlimit=${connection.bwlimit}`]),
+    `--out-format=${itemFormat}`,
+    '--info=progress2,stats2',
+    ...(connection.extraFlags ?? []),
+    '-e',
+    connection.sessionArgv.map(quoteForRsh).join(' '),
+    `--rsync-path=${connection.remoteCommand}`,
+    '--',
+    '/',
+    `${connection.host}:.`,
+  ];
+}
+
+/** rsync takes options from these too; a run must not depend on who started it. */
+const noEnvironment = {
+  RSYNC_RSH: '',
+  RSYNC_PROTECT_ARGS: '',
+  RSYNC_OLD_ARGS: '',
+  RSYNC_ICONV: '',
+  RSYNC_PARTIAL_DIR: '',
+  RSYNC_CHECKSUM_LIST: '',
+  RSYNC_COMPRESS_LIST: '',
+};
+
+/** How one rsync ended. */
+export interface RsyncResult {
+  /** rsync's own; 128 + n when a signal ended it. */
+  readonly exitCode: number;
+  readonly stats: RsyncStats;
+  readonly errors: RsyncErrors;
+  readonly stderr: string;
+  /** Files whose sending ended, and their bytes; also known when rsync was cut. */
+  readonly sentFiles: number;
+  readonly sentBytes: number;
+  /** Whether any content went over in this attempt. */
+  readonly moved: boolean;
+}
+
+/** What is told while rsync runs. */
+export interface RsyncWatcher {
+  item?(item: RsyncItem): void;
+  progress?(progress: RsyncProgress): void;
+}
+
+/** Standard error that is kept: the beginning names the files, the end says why it stopped. */
+const keptErrorBytes = 4 * 1024 * 1024;
+
+/**
+ * Runs one pass to its end, whatever that is. When the signal fires rsync is ended, and with it the receiver.
+ * @throws ProgramError when rsync is not installed.
+ */
+export async function runRsync(
+  connection: RsyncConnection,
+  pass: RsyncPass,
+  options: { watcher?: RsyncWatcher; signal?: AbortSignal } = {},
+): Promise<RsyncResult> {
+  const rsync = start([...diesWithParent, ...rsyncArgv(connection, pass)], {
+    stdout: 'pipe',
+    stderr: 'pipe',
+    cwd: '/',
+    env: noEnvironment,
+    detached: true,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  let stderr = '';
+  rsync.stderr?.on('data', (chunk: Buffer) => {
+    // latin1 keeps every byte; what is not ASCII is escaped by rsync anyway.
+    if (stderr.length < keptErrorBytes) stderr += chunk.toString('latin1');
+  });
+  let statsText = '';
+  let sentFiles = 0;
+  let sentBytes = 0;
+  let moved = false;
+  if (rsync.stdout !== null) {
+    rsync.stdout.setEncoding('latin1');
+    const lines = createInterface({ input: rsync.stdout, crlfDelay: Number.POSITIVE_INFINITY });
+    lines.on('line', (line) => {
+      // Progress lines start with a carriage return, which readline takes for the end of a line.
+      const item = parseItem(line);
+      if (item !== undefined) {
+        if (item.kind === 'sent') {
+          sentFiles += 1;
+          sentBytes += item.sizeBytes;
+          moved = true;
+        }
+        options.watcher?.item?.(item);
+        return;
+      }
+      const progress = parseProgress(line);
+      if (progress !== undefined) {
+        if (progress.bytes > 0) moved = true;
+        options.watcher?.progress?.(progress);
+      } else if (/^[A-Z][A-Za-z ]+: /.test(line)) {
+        statsText += `${line}\n`;
+      }
+    });
+  }
+  const { exitCode } = await rsync.ended;
+  return { exitCode, stats: parseStats(statsText), errors: parseErrors(stderr), stderr, sentFiles, sentBytes, moved };
+}
+
+/** What rsync's exit codes mean, for people. */
+export const rsyncExitMeanings: Readonly<Record<number, string>> = {
+  1: 'syntax or usage error',
+  2: 'the two rsyncs speak no common protocol',
+  3: 'errors selecting input or output files or directories',
+  4: 'something asked for is not supported by one side',
+  5: 'error starting the client-server protocol',
+  10: 'error in socket I/O',
+  11: 'error in file I/O',
+  12: 'error in the rsync protocol data stream',
+  13: 'errors with program diagnostics',
+  14: 'error in interprocess communication',
+  20: 'it received SIGUSR1 or SIGINT',
+  21: 'some error returned by waitpid',
+  22: 'out of memory',
+  23: 'some files could not be transferred',
+  24: 'some files vanished before they could be transferred',
+  25: 'the limit of deletions stopped them',
+  30: 'timeout in data send/receive',
+  35: 'timeout waiting for a connection',
+  76: 'the server refused or ended the transfer',
+  127: 'rsync or ssh is not installed',
+  255: 'the connection was lost',
+};

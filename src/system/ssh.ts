@@ -1,0 +1,195 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BytebackError } from '../errors.ts';
+import { type RunningProgram, type RunResult, run, start } from './run.ts';
+
+/** Which server, and with what configuration. */
+export interface SshTarget {
+  /** `user@host`. */
+  readonly host: string;
+  /** Given to `ssh -F`. */
+  readonly configFile: string;
+  /** Added before everything else, as `-o KEY=VALUE` each: they win over the configuration file. */
+  readonly options?: readonly string[];
+}
+
+/**
+ * Why ssh could not do what it was asked for.
+ * `unreachable` passes with time; the others need a person.
+ */
+export type SshFailureKind = 'unreachable' | 'hostKeyChanged' | 'hostKeyUnknown' | 'permission' | 'configuration';
+
+/** A connection that could not be made, or was lost: exit 10 when trying again can help, 12 or 2 when it cannot. */
+export class SshError extends BytebackError {
+  readonly kind: SshFailureKind;
+  readonly stderr: string;
+
+  constructor(kind: SshFailureKind, host: string, stderr: string, fix: string) {
+    super(kind === 'unreachable' ? 'unreachable' : kind === 'configuration' ? 'usage' : 'refused', {
+      what: `cannot reach ${host}`,
+      why: lastLine(stderr, kind),
+      fix,
+    });
+    this.name = 'SshError';
+    this.kind = kind;
+    this.stderr = stderr;
+  }
+}
+
+/**
+ * What ssh's messages mean. The wordings are those of OpenSSH 7 to 10; each of the kinds is shown by a test against a
+ * real sshd. Whatever is not known counts as unreachable, because trying again does no harm.
+ */
+export function sshFailureKind(stderr: string): SshFailureKind {
+  if (/REMOTE HOST IDENTIFICATION HAS CHANGED|Offending .* key in/.test(stderr)) return 'hostKeyChanged';
+  if (/Host key verification failed|host key is known for .* requested strict checking|No matching host key/i.test(stderr)) {
+    return 'hostKeyUnknown';
+  }
+  if (/Permission denied|Too many authentication failures|UNPROTECTED PRIVATE KEY FILE|no mutual signature/.test(stderr)) {
+    return 'permission';
+  }
+  if (/Bad configuration option|Can't open user config file|terminating, \d+ bad configuration|Bad owner or permissions/.test(stderr)) {
+    return 'configuration';
+  }
+  return 'unreachable';
+}
+
+/** The line that says it: ssh puts the cause last, below banners and warnings. */
+function lastLine(stderr: string, kind: SshFailureKind): string {
+  const lines = stderr
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !/^@+$/.test(line));
+  const telling = kind === 'hostKeyChanged' ? lines.find((line) => /IDENTIFICATION HAS CHANGED/.test(line)) : undefined;
+  return `ssh: ${telling?.replaceAll('@', '').trim() ?? lines.at(-1) ?? 'the connection was closed without a word'}`;
+}
+
+function explain(target: SshTarget, stderr: string): SshError {
+  const kind = sshFailureKind(stderr);
+  const hand = `ssh -F ${target.configFile} ${target.host}`;
+  const fixes: Record<SshFailureKind, string> = {
+    unreachable: `check that the server is up and that sshd answers: ${hand} ping`,
+    hostKeyChanged:
+      'make sure that the server was really set up anew and that nobody stands between; then run byteback-setup-client again to pin its new host key',
+    hostKeyUnknown: 'run byteback-setup-client again to pin the host key of the server',
+    permission: `the server does not know this client's key: register it by running byteback-setup-client again, or see why: ${hand} ping`,
+    configuration: `correct ${target.configFile}, or run byteback-setup-client again to write it anew`,
+  };
+  return new SshError(kind, target.host, stderr, fixes[kind]);
+}
+
+/** Options that every call has; on the command line, so that they win over the configuration file. */
+function commonOptions(target: SshTarget): string[] {
+  const options = [
+    'BatchMode=yes',
+    'ForwardAgent=no',
+    'ForwardX11=no',
+    'ClearAllForwardings=yes',
+    'PermitLocalCommand=no',
+    'RequestTTY=no',
+    'EscapeChar=none',
+    'LogLevel=INFO',
+    'ConnectTimeout=30',
+    // A connection whose other end is gone is noticed within two minutes.
+    'ServerAliveInterval=30',
+    'ServerAliveCountMax=4',
+    ...(target.options ?? []),
+  ];
+  return ['-F', target.configFile, ...options.flatMap((option) => ['-o', option])];
+}
+
+/** Ends with its parent even when that is killed with -9: nothing of a run may go on without it. */
+export const diesWithParent = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
+
+/** One connection to a server; every request and every rsync is a session on it. */
+export interface SshConnection {
+  readonly target: SshTarget;
+  /** Runs one command on the server. Every exit code but 255 is returned; 255 is ssh's own and thrown as SshError. */
+  exec(command: string, options?: { input?: string | Uint8Array; timeoutMs?: number; signal?: AbortSignal }): Promise<RunResult>;
+  /** The same for a command that is talked to while it runs; its standard input may be a file's descriptor. */
+  argvOf(command: string): readonly [string, ...string[]];
+  /** The arguments of ssh that rsync's -e needs: a session on this connection. */
+  readonly sessionArgv: readonly string[];
+  /** False once the connection is lost. */
+  readonly alive: boolean;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a connection: one ssh process that holds it and a private control socket for the sessions.
+ * @throws SshError when the server cannot be reached, its host key is wrong, or it refuses the key.
+ */
+export async function openSsh(target: SshTarget, options: { signal?: AbortSignal } = {}): Promise<SshConnection> {
+  const directory = await makeSocketDirectory();
+  const socket = join(directory, 'c');
+  const control = ['-o', `ControlPath=${socket}`];
+  let master: RunningProgram;
+  let stderr = '';
+  let ended = false;
+  const close = async () => {
+    if (!ended) master.kill('SIGTERM');
+    await master.ended;
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    master = start(
+      [...diesWithParent, 'ssh', ...commonOptions(target), ...control, '-o', 'ControlMaster=yes', '-o', 'ControlPersist=no', '-N', '-T', '--', target.host],
+      { stderr: 'pipe', detached: true },
+    );
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
+  master.stderr?.on('data', (chunk: Buffer) => {
+    // Only the end of it is ever shown.
+    stderr = (stderr + chunk.toString('utf8')).slice(-16_384);
+  });
+  void master.ended.then(() => {
+    ended = true;
+  });
+  for (let waitMs = 4; !existsSync(socket); waitMs = Math.min(waitMs * 1.5, 100)) {
+    if (ended) {
+      await rm(directory, { recursive: true, force: true });
+      throw explain(target, stderr);
+    }
+    if (options.signal?.aborted) {
+      await close();
+      throw new BytebackError('interrupted', { what: 'interrupted' });
+    }
+    await sleep(waitMs);
+  }
+  const sessionArgv = ['ssh', ...commonOptions(target), ...control, '-o', 'ControlMaster=no', '-T'];
+  const argvOf = (command: string): readonly [string, ...string[]] => ['ssh', ...sessionArgv.slice(1), '--', target.host, command];
+  return {
+    target,
+    sessionArgv,
+    argvOf,
+    get alive() {
+      return !ended;
+    },
+    close,
+    async exec(command, { input, timeoutMs = 600_000, signal } = {}) {
+      const result = await run(argvOf(command), {
+        timeoutMs,
+        accept: Array.from({ length: 256 }, (_, code) => code),
+        ...(input === undefined ? {} : { input }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+      if (result.exitCode === 255) throw explain(target, `${stderr}\n${result.stderr}`);
+      return result;
+    },
+  };
+}
+
+/** A path for a Unix socket may have 108 bytes, and ssh adds 17 of its own while it binds: hence no long prefix. */
+async function makeSocketDirectory(): Promise<string> {
+  try {
+    return await mkdtemp('/run/byteback-');
+  } catch {
+    // Not root's run: any directory of our own does.
+    return mkdtemp(join(tmpdir(), 'byteback-'));
+  }
+}
