@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { BytebackError } from '../errors.ts';
-import { readDestination, rsyncHost, sshHost } from './destination.ts';
+import { parseDestination, rsyncHost, sshHost } from './destination.ts';
 
-describe('readDestination', () => {
+describe('parseDestination', () => {
   test.each([
     ['byteback@backup.example.net:', 'byteback', 'backup.example.net', ''],
     ['byteback@vault:', 'byteback', 'vault', ''],
@@ -12,7 +12,7 @@ describe('readDestination', () => {
     ['byteback@[fe80::1%eth0]:', 'byteback', 'fe80::1%eth0', ''],
     ['by.te-back_2@Vault:/srv/store', 'by.te-back_2', 'Vault', '/srv/store'],
   ])('%s', (text, user, host, path) => {
-    expect(readDestination(text)).toEqual({ text, user, host, path });
+    expect(parseDestination(text)).toEqual({ text, user, host, path });
   });
 
   test.each([
@@ -39,7 +39,7 @@ describe('readDestination', () => {
   ])('refuses %j', (text, why) => {
     let thrown: unknown;
     try {
-      readDestination(text);
+      parseDestination(text);
     } catch (error) {
       thrown = error;
     }
@@ -50,8 +50,8 @@ describe('readDestination', () => {
   });
 
   test('brackets an IPv6 address for rsync only', () => {
-    const destination = readDestination('byteback@[::1]:');
+    const destination = parseDestination('byteback@[::1]:');
     expect([sshHost(destination), rsyncHost(destination)]).toEqual(['byteback@::1', 'byteback@[::1]']);
-    expect(rsyncHost(readDestination('byteback@vault:'))).toBe('byteback@vault');
+    expect(rsyncHost(parseDestination('byteback@vault:'))).toBe('byteback@vault');
   });
 });

@@ -28,7 +28,7 @@ const hostPattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?$/;
  * hold white space, quotes or any character that ssh, rsync or a configuration file gives a meaning of its own.
  * @throws BytebackError with exit `usage`, saying which part is wrong.
  */
-export function readDestination(text: string): Destination {
+export function parseDestination(text: string): Destination {
   const at = text.indexOf('@');
   if (at < 0) {
     throw bad(
@@ -45,25 +45,11 @@ export function readDestination(text: string): Destination {
   if (!rest.startsWith(':'))
     throw bad(text, 'the colon after the host is missing', `${user}@${host.includes(':') ? `[${host}]` : host}:`);
   const path = rest.slice(1);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused here
   if (/[\u0000-\u0020\u007f"'\\`$;&|<>*?]/.test(path) || path.startsWith('-') || path.startsWith(':')) {
     throw bad(text, 'the path after the colon holds characters that a path on the server cannot have');
   }
   return { text, user, host, path };
 }
-
-/** The parts of a destination, or undefined when it is none: for places that word the error themselves. */
-export function parseDestination(text: string): Destination | undefined {
-  try {
-    return readDestination(text);
-  } catch (error) {
-    if (error instanceof BytebackError) return undefined;
-    throw error;
-  }
-}
-
-/** What a destination looks like, for error messages. */
-export const destinationForm = 'user@host: with the colon, such as "byteback@backup.example.net:"';
 
 /** The host, and what follows it. */
 function splitHost(text: string, afterUser: string): [host: string, rest: string] {
