@@ -16,7 +16,8 @@ function blobOf(...fields: (string | Buffer)[]): string {
 }
 
 const point = (bytes: number) => Buffer.concat([Buffer.from([4]), Buffer.alloc(2 * bytes, 7)]);
-const odd = (bytes: number, first: number[]) => Buffer.concat([Buffer.from(first), Buffer.alloc(bytes - first.length, 0xff)]);
+const odd = (bytes: number, first: number[]) =>
+  Buffer.concat([Buffer.from(first), Buffer.alloc(bytes - first.length, 0xff)]);
 const exponent = Buffer.from([1, 0, 1]);
 const ed25519 = blobOf('ssh-ed25519', Buffer.alloc(32, 9));
 
@@ -81,29 +82,47 @@ describe('publicKeyOn', () => {
     ['RSA with too many bits', `ssh-rsa ${blobOf('ssh-rsa', exponent, odd(2050, [0, 0x80]))}`],
     ['RSA with a negative modulus', `ssh-rsa ${blobOf('ssh-rsa', exponent, odd(256, [0x80]))}`],
     ['RSA with a padded modulus', `ssh-rsa ${blobOf('ssh-rsa', exponent, odd(258, [0, 0, 0x80]))}`],
-    ['RSA with an even modulus', `ssh-rsa ${blobOf('ssh-rsa', exponent, Buffer.concat([odd(256, [0, 0x80]), Buffer.from([2])]))}`],
+    [
+      'RSA with an even modulus',
+      `ssh-rsa ${blobOf('ssh-rsa', exponent, Buffer.concat([odd(256, [0, 0x80]), Buffer.from([2])]))}`,
+    ],
     ['RSA with exponent 1', `ssh-rsa ${blobOf('ssh-rsa', Buffer.from([1]), odd(257, [0, 0x80]))}`],
     ['RSA with an empty modulus', `ssh-rsa ${blobOf('ssh-rsa', exponent, '')}`],
     ['another curve inside', `ecdsa-sha2-nistp256 ${blobOf('ecdsa-sha2-nistp256', 'nistp384', point(48))}`],
-    ['a compressed point', `ecdsa-sha2-nistp256 ${blobOf('ecdsa-sha2-nistp256', 'nistp256', Buffer.concat([Buffer.from([2]), Buffer.alloc(32, 7)]))}`],
-    ['an application with a space', `sk-ssh-ed25519@openssh.com ${blobOf('sk-ssh-ed25519@openssh.com', Buffer.alloc(32), 'ssh: x')}`],
+    [
+      'a compressed point',
+      `ecdsa-sha2-nistp256 ${blobOf('ecdsa-sha2-nistp256', 'nistp256', Buffer.concat([Buffer.from([2]), Buffer.alloc(32, 7)]))}`,
+    ],
+    [
+      'an application with a space',
+      `sk-ssh-ed25519@openssh.com ${blobOf('sk-ssh-ed25519@openssh.com', Buffer.alloc(32), 'ssh: x')}`,
+    ],
     ['no application', `sk-ssh-ed25519@openssh.com ${blobOf('sk-ssh-ed25519@openssh.com', Buffer.alloc(32))}`],
   ])('refuses %s', (_what, text) => {
     expect(publicKeyOn(text)).toEqual(expect.any(String));
   });
 
   it('takes 2048 bits of RSA exactly', () => {
-    expect(publicKeyOn(`ssh-rsa ${blobOf('ssh-rsa', exponent, odd(257, [0, 0x80]))}`)).toMatchObject({ type: 'ssh-rsa' });
+    expect(publicKeyOn(`ssh-rsa ${blobOf('ssh-rsa', exponent, odd(257, [0, 0x80]))}`)).toMatchObject({
+      type: 'ssh-rsa',
+    });
   });
 
   it('says what is wrong', () => {
-    expect(publicKeyOn(`ssh-rsa ${blobOf('ssh-rsa', exponent, odd(129, [0, 0x80]))}`)).toBe('it has 1024 bits, fewer than 2048');
+    expect(publicKeyOn(`ssh-rsa ${blobOf('ssh-rsa', exponent, odd(129, [0, 0x80]))}`)).toBe(
+      'it has 1024 bits, fewer than 2048',
+    );
     expect(publicKeyOn('ssh-ed25519-cert-v01@openssh.com AAAA')).toContain('certificate');
   });
 
   it('gives back only what it was given, whatever it is given', () => {
     const mutated = fc
-      .tuple(fc.constantFrom(...Object.entries(good)), fc.nat(200), fc.string({ maxLength: 3, unit: 'binary' }), fc.nat(3))
+      .tuple(
+        fc.constantFrom(...Object.entries(good)),
+        fc.nat(200),
+        fc.string({ maxLength: 3, unit: 'binary' }),
+        fc.nat(3),
+      )
       .map(([[type, blob], at, text, cut]) => {
         const line = `${type} ${blob} comment`;
         return line.slice(0, at) + text + line.slice(at + cut);

@@ -76,12 +76,16 @@ function whyNotCurvePoint(type: string, curve: Buffer | undefined, point: Buffer
   const name = /nistp\d+/.exec(type)?.[0] ?? '';
   const fieldBytes = { nistp256: 32, nistp384: 48, nistp521: 66 }[name] ?? 0;
   if (curve?.toString('latin1') !== name) return 'its curve is not the one that its type names';
-  return point?.length === 1 + 2 * fieldBytes && point[0] === 0x04 ? undefined : 'its point has the wrong length or form';
+  return point?.length === 1 + 2 * fieldBytes && point[0] === 0x04
+    ? undefined
+    : 'its point has the wrong length or form';
 }
 
 function whyNotApplication(application: Buffer | undefined): string | undefined {
   const text = application?.toString('latin1') ?? '';
-  return text.length <= maxApplicationLength && /^[\x21-\x7e]+$/.test(text) ? undefined : 'its application is malformed';
+  return text.length <= maxApplicationLength && /^[\x21-\x7e]+$/.test(text)
+    ? undefined
+    : 'its application is malformed';
 }
 
 /** Why the fields after the inner type are not those of a key of this type. */
@@ -119,7 +123,8 @@ function checkedKey(type: string, blob: string): PublicKey | string {
   const bytes = Buffer.from(blob, 'base64');
   if (bytes.toString('base64') !== blob) return 'its base64 is not well formed';
   const fields = new BlobReader(bytes);
-  if (fields.next()?.toString('latin1') !== type) return 'the key inside is cut off, or is not of the type that the line names';
+  if (fields.next()?.toString('latin1') !== type)
+    return 'the key inside is cut off, or is not of the type that the line names';
   const why = whyNotFields(type, fields);
   if (why !== undefined) return why;
   return fields.ended ? { type, blob } : 'it has bytes after its end';

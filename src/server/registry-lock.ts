@@ -12,7 +12,11 @@ const patienceMs = 30_000;
  * @param registryPath the registry itself.
  * @throws BytebackError `locked` when another change takes longer than 30 s.
  */
-export async function withRegistryLock<Result>(registryPath: string, clock: Clock, action: () => Promise<Result>): Promise<Result> {
+export async function withRegistryLock<Result>(
+  registryPath: string,
+  clock: Clock,
+  action: () => Promise<Result>,
+): Promise<Result> {
   const path = join(dirname(registryPath), '.registry.lock');
   for (let waitedMs = 0; ; waitedMs += waitMs) {
     const lock = await tryLock(path, { create: true });
@@ -24,7 +28,11 @@ export async function withRegistryLock<Result>(registryPath: string, clock: Cloc
       }
     }
     if (waitedMs >= patienceMs) {
-      throw new BytebackError('locked', { what: 'the registry of clients is locked', why: 'another registration is going on', fix: 'try again' });
+      throw new BytebackError('locked', {
+        what: 'the registry of clients is locked',
+        why: 'another registration is going on',
+        fix: 'try again',
+      });
     }
     await clock.sleep(waitMs);
   }

@@ -7,17 +7,38 @@ import { BytebackError } from '../errors.ts';
 import type { ClientName } from '../protocol/names.ts';
 import { parsePublicKey } from '../protocol/public-key.ts';
 import {
-  emptyRegistry, entriesOf, findClient, findKey, holdsKey, parseRegistry, type Registry, type RegistryEntry, readRegistry,
-  renderRegistry, strangeLines, withEntry, withoutEntries, withoutExpired, writeRegistry,
+  emptyRegistry,
+  entriesOf,
+  findClient,
+  findKey,
+  holdsKey,
+  parseRegistry,
+  type Registry,
+  type RegistryEntry,
+  readRegistry,
+  renderRegistry,
+  strangeLines,
+  withEntry,
+  withoutEntries,
+  withoutExpired,
+  writeRegistry,
 } from './registry.ts';
 
 const keyOf = (fill: number) => {
   const blob = Buffer.concat([Buffer.from('0000000b7373682d6564323535313900000020', 'hex'), Buffer.alloc(32, fill)]);
   return parsePublicKey(`ssh-ed25519 ${blob.toString('base64')}`);
 };
-const client = (name: string, fill: number): RegistryEntry => ({ role: 'client', name: name as ClientName, key: keyOf(fill) });
+const client = (name: string, fill: number): RegistryEntry => ({
+  role: 'client',
+  name: name as ClientName,
+  key: keyOf(fill),
+});
 const invite = (name: string, fill: number, expiresAt: string, replace = false): RegistryEntry => ({
-  role: 'invite', name: name as ClientName, key: keyOf(fill), expiresAt: new Date(expiresAt), replace,
+  role: 'invite',
+  name: name as ClientName,
+  key: keyOf(fill),
+  expiresAt: new Date(expiresAt),
+  replace,
 });
 const admin: RegistryEntry = { role: 'admin', name: 'ops', key: keyOf(99) };
 
@@ -27,7 +48,9 @@ const lineOf = (entry: RegistryEntry) => renderRegistry({ lines: [entry] }).trim
 describe('the lines of the registry', () => {
   it('are as sshd and people read them', () => {
     const blob = keyOf(1).blob;
-    expect(lineOf(client('web1', 1))).toBe(`restrict,command="/usr/lib/byteback/byteback-receive" ssh-ed25519 ${blob} client:web1`);
+    expect(lineOf(client('web1', 1))).toBe(
+      `restrict,command="/usr/lib/byteback/byteback-receive" ssh-ed25519 ${blob} client:web1`,
+    );
     expect(lineOf(invite('web1', 1, '2026-11-22T12:00:30Z', true))).toBe(
       `restrict,expiry-time="202611221201Z",command="/usr/lib/byteback/byteback-receive" ssh-ed25519 ${blob} invite:web1:20261122T120030Z:replace`,
     );
@@ -45,14 +68,20 @@ describe('the lines of the registry', () => {
     const entry = fc.oneof(
       fc.tuple(fc.stringMatching(/^[a-z]{1,8}$/), fc.nat(255)).map(([name, fill]) => client(name, fill)),
       fc
-        .tuple(fc.nat(255), fc.date({ min: new Date('2020-01-01'), max: new Date('2099-01-01'), noInvalidDate: true }), fc.boolean())
+        .tuple(
+          fc.nat(255),
+          fc.date({ min: new Date('2020-01-01'), max: new Date('2099-01-01'), noInvalidDate: true }),
+          fc.boolean(),
+        )
         .map(([fill, date, replace]) => invite('web1', fill, `${date.toISOString().slice(0, 19)}Z`, replace)),
     );
     fc.assert(
       fc.property(fc.array(entry), (entries) => {
         const registry = { lines: entries };
         const reserved = entries.filter(({ name }) => ['all', 'fs', 'admin', 'invite'].includes(name));
-        expect(entriesOf(parseRegistry(renderRegistry(registry)))).toEqual(entries.filter((one) => !reserved.includes(one)));
+        expect(entriesOf(parseRegistry(renderRegistry(registry)))).toEqual(
+          entries.filter((one) => !reserved.includes(one)),
+        );
       }),
     );
   });
@@ -119,13 +148,20 @@ describe('changing the registry', () => {
   });
 
   it('drops what has expired, at the very second', () => {
-    const registry = registryOf(client('web1', 1), invite('web2', 2, '2026-11-22T12:00:00Z'), invite('web3', 3, '2026-11-22T12:00:01Z'));
+    const registry = registryOf(
+      client('web1', 1),
+      invite('web2', 2, '2026-11-22T12:00:00Z'),
+      invite('web3', 3, '2026-11-22T12:00:01Z'),
+    );
     const names = entriesOf(withoutExpired(registry, new Date('2026-11-22T12:00:00Z'))).map(({ name }) => name);
     expect(names).toEqual(['web1', 'web3']);
   });
 
   it('removes entries and keeps the rest in order', () => {
-    const registry = withoutEntries(registryOf(client('web1', 1), client('web2', 2), admin), ({ name }) => name === 'web1');
+    const registry = withoutEntries(
+      registryOf(client('web1', 1), client('web2', 2), admin),
+      ({ name }) => name === 'web1',
+    );
     expect(entriesOf(registry).map(({ name }) => name)).toEqual(['web2', 'ops']);
     expect(renderRegistry(registry)).toMatch(/^# byteback's registry/);
   });
@@ -162,6 +198,8 @@ describe('the file', () => {
 
   it('is not written into a directory that others can write', async () => {
     await chmod(directory, 0o777);
-    await expect(writeRegistry(join(directory, 'authorized_keys'), emptyRegistry, owner)).rejects.toMatchObject({ exit: 'refused' });
+    await expect(writeRegistry(join(directory, 'authorized_keys'), emptyRegistry, owner)).rejects.toMatchObject({
+      exit: 'refused',
+    });
   });
 });

@@ -80,7 +80,9 @@ export function entriesOf(registry: Registry): readonly RegistryEntry[] {
 
 /** The lines that are neither ours nor comments. */
 export function strangeLines(registry: Registry): readonly StrangeLine[] {
-  return registry.lines.flatMap((line, at) => (isEntry(line) || line.why === undefined ? [] : [{ line: at + 1, why: line.why }]));
+  return registry.lines.flatMap((line, at) =>
+    isEntry(line) || line.why === undefined ? [] : [{ line: at + 1, why: line.why }],
+  );
 }
 
 /** `20261122T120000Z`: as it stands in an invite's comment. */
@@ -98,7 +100,8 @@ function parseInvite(text: string, key: PublicKey, expiry: string | undefined): 
   const [, name = '', year, month, day, hour, minute, second, replace] = invitePattern.exec(text) ?? [];
   if (year === undefined) return 'its comment is not that of an invite';
   const expiresAt = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
-  if (Number.isNaN(expiresAt.getTime()) || !text.includes(`:${compactTime(expiresAt)}`)) return 'its expiry time does not exist';
+  if (Number.isNaN(expiresAt.getTime()) || !text.includes(`:${compactTime(expiresAt)}`))
+    return 'its expiry time does not exist';
   if (expiry !== sshdExpiry(expiresAt)) return 'its two expiry times differ';
   const why = whyNotClientName(name);
   if (why !== undefined) return `its client name: ${why}`;
@@ -162,7 +165,9 @@ export function findClient(registry: Registry, name: ClientName): ClientEntry | 
 
 /** True when the key stands on any line, strange ones included. */
 export function holdsKey(registry: Registry, blob: string): boolean {
-  return registry.lines.some((line) => (isEntry(line) ? line.key.blob === blob : line.text.split(/\s+/).includes(blob)));
+  return registry.lines.some((line) =>
+    isEntry(line) ? line.key.blob === blob : line.text.split(/\s+/).includes(blob),
+  );
 }
 
 /**
@@ -177,7 +182,10 @@ export function withEntry(registry: Registry, entry: RegistryEntry): Registry {
       fix: 'make a new key: one key belongs to one client',
     });
   }
-  if (entry.role !== 'invite' && entriesOf(registry).some(({ role, name }) => role === entry.role && name === entry.name)) {
+  if (
+    entry.role !== 'invite' &&
+    entriesOf(registry).some(({ role, name }) => role === entry.role && name === entry.name)
+  ) {
     throw new BytebackError('refused', {
       what: `${entry.role} ${entry.name} has a key already`,
       why: 'it is replaced only by an explicit act of the admin',
@@ -203,7 +211,11 @@ export interface RegistryOwner {
 }
 
 function untrusted(path: string, why: string): BytebackError {
-  return new BytebackError('refused', { what: `${path} cannot be trusted`, why, fix: 'on the server, run: byteback doctor' });
+  return new BytebackError('refused', {
+    what: `${path} cannot be trusted`,
+    why,
+    fix: 'on the server, run: byteback doctor',
+  });
 }
 
 async function readTrusted(file: FileHandle, path: string, ownerUid: number): Promise<string> {
@@ -238,10 +250,18 @@ export async function readRegistry(path: string, { ownerUid = 0 }: RegistryOwner
 }
 
 /** Replaces the registry in one rename, root's and readable by sshd's unprivileged half and by receive. */
-export async function writeRegistry(path: string, registry: Registry, { ownerUid = 0 }: RegistryOwner = {}): Promise<void> {
+export async function writeRegistry(
+  path: string,
+  registry: Registry,
+  { ownerUid = 0 }: RegistryOwner = {},
+): Promise<void> {
   const directory = await lstat(dirname(path));
   if (!directory.isDirectory() || directory.uid !== ownerUid || (directory.mode & 0o022) !== 0) {
     throw untrusted(dirname(path), 'it is not a directory that only root can write');
   }
-  await writeFileAtomically(path, renderRegistry(registry), { mode: 0o644, uid: ownerUid, ...(ownerUid === 0 ? { gid: 0 } : {}) });
+  await writeFileAtomically(path, renderRegistry(registry), {
+    mode: 0o644,
+    uid: ownerUid,
+    ...(ownerUid === 0 ? { gid: 0 } : {}),
+  });
 }
