@@ -84,6 +84,8 @@ function explain(target: SshTarget, stderr: string): SshError {
 /** Options that every call has; on the command line, so that they win over the configuration file. */
 function commonOptions(target: SshTarget): string[] {
   const options = [
+    // ssh takes the first value that it is given.
+    ...(target.options ?? []),
     'BatchMode=yes',
     'ForwardAgent=no',
     'ForwardX11=no',
@@ -96,7 +98,6 @@ function commonOptions(target: SshTarget): string[] {
     // A connection whose other end is gone is noticed within two minutes.
     'ServerAliveInterval=30',
     'ServerAliveCountMax=4',
-    ...(target.options ?? []),
   ];
   return ['-F', target.configFile, ...options.flatMap((option) => ['-o', option])];
 }
