@@ -1,0 +1,53 @@
+import type { RunFigures } from './history.ts';
+import { largestRecentRun, ordinaryRuns } from './need.ts';
+
+/** Fewer runs than this say too little about what is usual. */
+const runsToJudge = 3;
+/** A tree with fewer files or bytes than this changes as a whole every day. */
+const smallTreeFiles = 20;
+
+/** What decides whether a run is suddenly much larger. */
+export interface GrowthRule {
+  /** A run may be so many times the largest of the client's recent runs. */
+  readonly factor: number;
+  /** No run below this is ever suspicious, in bytes. */
+  readonly floorBytes: number;
+}
+
+/** The most that a run may write before it counts as suddenly much larger, in bytes; Infinity while too little is known. */
+export function growthLimitBytes(runs: readonly RunFigures[], { factor, floorBytes }: GrowthRule): number {
+  if (ordinaryRuns(runs).length < runsToJudge) return Number.POSITIVE_INFINITY;
+  return Math.max((largestRecentRun(runs) ?? 0) * factor, floorBytes);
+}
+
+/** What a run found and wrote, against the run before it. */
+export interface TreeChange {
+  readonly filesBefore: number;
+  readonly filesNow: number;
+  readonly bytesBefore: number;
+  readonly bytesNow: number;
+  /** Bytes of content of the files that were sent: what a rewritten tree shows itself by. */
+  readonly sentBytes: number;
+}
+
+/** The part of a tree that must be gone or rewritten at once. */
+const destroyedPart = 0.5;
+
+/**
+ * Why a run looks like a disaster that is being backed up (ransomware, an unmounted disk), or undefined when it does
+ * not. Such a run is taken all the same: its snapshot may be all that is left of the client.
+ */
+export function whyDestructive(change: TreeChange): string | undefined {
+  const { filesBefore, filesNow, bytesBefore, bytesNow, sentBytes } = change;
+  if (filesBefore < smallTreeFiles || bytesBefore <= 0) return undefined;
+  const percent = (part: number) => `${Math.round(part * 100)} %`;
+  if (filesNow === 0) return `all of its ${filesBefore.toLocaleString('en')} files are gone`;
+  const gone = 1 - filesNow / filesBefore;
+  if (gone >= destroyedPart) return `${percent(gone)} of its ${filesBefore.toLocaleString('en')} files are gone`;
+  const lost = 1 - bytesNow / bytesBefore;
+  if (lost >= destroyedPart) return `${percent(lost)} of its data are gone`;
+  // What is sent is new or rewritten; growth of the tree is no rewriting.
+  const rewritten = Math.min(bytesBefore, sentBytes - Math.max(0, bytesNow - bytesBefore)) / bytesBefore;
+  if (rewritten >= destroyedPart) return `${percent(rewritten)} of its data were rewritten at once`;
+  return undefined;
+}
