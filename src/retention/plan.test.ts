@@ -78,7 +78,7 @@ const pruned = (plan: Plan) => plan.decisions.filter(({ verdict }) => verdict ==
 const key = ({ client, name }: { client: string; name: string }) => `${client}/${name}`;
 
 /** The state that is left when a plan has been carried out and the disk gave back just what was foreseen. */
-function after(state: StoreState, plan: Plan): StoreState {
+function carriedOut(state: StoreState, plan: Plan): StoreState {
   const snapshots = state.snapshots.map((snapshot) => ({ ...snapshot }));
   for (const { snapshot, freesBytes } of pruned(plan)) {
     const its = snapshots.filter(({ client }) => client === snapshot.client).sort(byTime);
@@ -139,7 +139,7 @@ describe('makePlan', () => {
     fc.assert(
       fc.property(storeStates, aims, (state, aim) => {
         const plan = makePlan(state, aim);
-        expect(pruned(makePlan(after(state, plan), aim))).toEqual([]);
+        expect(pruned(makePlan(carriedOut(state, plan), aim))).toEqual([]);
       }),
     );
   });
@@ -159,7 +159,7 @@ describe('makePlan', () => {
           } else if (decision.because === 'own-demand') {
             expect(decision.snapshot.client).toBe(aim.demand?.client);
           }
-          now = after(now, { ...plan, decisions: [decision] });
+          now = carriedOut(now, { ...plan, decisions: [decision] });
         }
       }),
     );

@@ -166,35 +166,30 @@ export function makePlan(state: StoreState, aim: Aim): Plan {
     }
   }
 
+  // The order of a client is worked out only when somebody asks what it can give: most are never asked.
   const canGive = (holding: Holding) => (holding as Account).peek(state, aim, holds) !== undefined;
-  while (freeBytes < aim.freeBytes) {
-    // The order of a client is worked out only once it is the furthest above: most never are.
-    const account = nextPayer(holdings, canGive) as Account | undefined;
-    const next = account?.peek(state, aim, holds);
-    if (account === undefined || next === undefined) break;
-    const times = timesItsShare(account, fairBytesPerWeight(holdings));
-    prune(
-      account,
-      next.snapshot,
-      'above-share',
-      `${whyThisOne(next, aim.order)}; ${account.client} ${shareText(times)}`,
-    );
-  }
-
   const { demand } = aim;
   const asking = demand === undefined ? undefined : accounts.get(demand.client);
-  while (demand !== undefined && asking !== undefined && freeBytes < demand.freeBytes) {
-    const next = asking.peek(state, aim, holds);
-    if (next === undefined) break;
+  for (;;) {
+    // Each deletion moves the fair share, so who pays is asked anew each time.
+    const payer = freeBytes < aim.freeBytes ? (nextPayer(holdings, canGive) as Account | undefined) : undefined;
+    const next = payer?.peek(state, aim, holds);
+    if (payer !== undefined && next !== undefined) {
+      const times = timesItsShare(payer, fairBytesPerWeight(holdings));
+      prune(payer, next.snapshot, 'above-share', `${whyThisOne(next, aim.order)}; ${payer.client} ${shareText(times)}`);
+      continue;
+    }
+    const own = demand !== undefined && freeBytes < demand.freeBytes ? asking?.peek(state, aim, holds) : undefined;
+    if (asking === undefined || own === undefined) break;
     prune(
       asking,
-      next.snapshot,
+      own.snapshot,
       'own-demand',
-      `${whyThisOne(next, aim.order)}; makes room for ${asking.client}'s own next backup`,
+      `${whyThisOne(own, aim.order)}; makes room for ${asking.client}'s own next backup`,
     );
   }
 
-  const reached = freeBytes >= Math.min(aim.freeBytes, demand?.freeBytes ?? Number.POSITIVE_INFINITY);
+  const reached = freeBytes >= (demand?.freeBytes ?? aim.freeBytes);
   return {
     decisions: [...pruned, ...keptDecisions(holdings, state, aim, holds, freeBytes >= aim.freeBytes)],
     freeBytes,
