@@ -1,0 +1,28 @@
+import { run } from './run.ts';
+
+/** A user of this machine. */
+export interface UserAccount {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly home: string;
+  readonly shell: string;
+}
+
+/** A user of this machine, wherever its name service finds it, or undefined when there is none of this name. */
+export async function findUser(name: string): Promise<UserAccount | undefined> {
+  // getent takes a number for a uid: a name is never one.
+  if (!/^[a-z_][a-z0-9_-]*$/.test(name)) return undefined;
+  // 2: not found.
+  const { stdout } = await run(['getent', 'passwd', name], { accept: [0, 2] });
+  const [foundName, , uid, gid, , home, shell] = stdout.toString('utf8').trimEnd().split(':');
+  if (foundName !== name || uid === undefined || gid === undefined || home === undefined || shell === undefined)
+    return undefined;
+  return { name, uid: Number(uid), gid: Number(gid), home, shell };
+}
+
+/** Names of all groups that a user is in, its own included. */
+export async function groupsOf(name: string): Promise<string[]> {
+  const { stdout } = await run(['id', '--groups', '--name', '--', name]);
+  return stdout.toString('utf8').trim().split(' ');
+}
