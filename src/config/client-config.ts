@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { BytebackError } from '../errors.ts';
-import { destinationForm, parseDestination } from './destination.ts';
+import { parseDestination } from '../protocol/destination.ts';
+
 import type { ClientPaths } from './paths.ts';
 import { parseTomlText, readIfPresent } from './toml-file.ts';
 import { CleanPath, DurationMs, LineOfText, wholeNumber } from './values.ts';
@@ -44,10 +45,23 @@ export const clientDefaults = {
   ioTimeoutMs: 60 * 60_000,
 } as const;
 
-export const DestinationText = v.pipe(
+const DestinationText = v.pipe(
   v.string(),
-  v.check((text) => parseDestination(text) !== undefined, `a destination is ${destinationForm}`),
+  v.check(
+    (text) => whyNotDestination(text) === undefined,
+    (issue) => whyNotDestination(String(issue.input)) ?? '',
+  ),
 );
+
+function whyNotDestination(text: string): string | undefined {
+  try {
+    parseDestination(text);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof BytebackError)) throw error;
+    return error.explanation.why ?? error.message;
+  }
+}
 
 const ClientToml = v.strictObject({
   destination: v.optional(DestinationText),
@@ -57,7 +71,10 @@ const ClientToml = v.strictObject({
   retry_delay: v.optional(DurationMs),
   io_timeout: v.optional(DurationMs),
   bwlimit: v.optional(
-    v.pipe(v.string(), v.regex(/^\d{1,9}(?:\.\d{1,3})?[KMGkmg]?(?:i?[Bb])?$/, 'it must be as rsync has it, such as "5M" or "500K"')),
+    v.pipe(
+      v.string(),
+      v.regex(/^\d{1,9}(?:\.\d{1,3})?[KMGkmg]?(?:i?[Bb])?$/, 'it must be as rsync has it, such as "5M" or "500K"'),
+    ),
   ),
 });
 
@@ -71,7 +88,8 @@ export async function loadClientConfig(paths: ClientPaths): Promise<ClientConfig
   const destination = toml.destination ?? (await originalDestination(paths));
   if (destination === undefined) {
     throw new BytebackError('usage', {
-      what: text === undefined ? 'this machine is not set up as a client' : `${paths.clientToml}: destination is missing`,
+      what:
+        text === undefined ? 'this machine is not set up as a client' : `${paths.clientToml}: destination is missing`,
       why: text === undefined ? `there is no ${paths.clientToml}` : 'it says where the files go',
       fix: 'run: byteback-setup-client --destination byteback@HOST:',
     });
@@ -91,10 +109,11 @@ export async function loadClientConfig(paths: ClientPaths): Promise<ClientConfig
 async function originalDestination(paths: ClientPaths): Promise<string | undefined> {
   const path = join(paths.configDir, 'destination');
   const line = (await readIfPresent(path))?.split('\n')[0]?.trim();
-  if (line === undefined || parseDestination(line) !== undefined) return line;
+  const why = line === undefined ? undefined : whyNotDestination(line);
+  if (why === undefined) return line;
   throw new BytebackError('usage', {
     what: `${path}:1: not a destination`,
-    why: `a destination is ${destinationForm}`,
+    why,
     fix: `correct ${path}, or run: byteback-setup-client --destination byteback@HOST:`,
   });
 }

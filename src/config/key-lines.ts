@@ -177,11 +177,23 @@ class Scanner {
   }
 }
 
-const shortEscapes: Readonly<Record<string, string>> = { b: '\b', t: '\t', n: '\n', f: '\f', r: '\r', e: '\u001b', '"': '"', '\\': '\\' };
+const shortEscapes: Readonly<Record<string, string>> = {
+  b: '\b',
+  t: '\t',
+  n: '\n',
+  f: '\f',
+  r: '\r',
+  e: '\u001b',
+  '"': '"',
+  '\\': '\\',
+};
 
 function unquote(raw: string): string {
-  return raw.replaceAll(/\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))/g, (_match, x, u, U, short) => {
-    const digits: string | undefined = x ?? u ?? U;
-    return digits === undefined ? (shortEscapes[short] ?? short) : String.fromCodePoint(Number.parseInt(digits, 16));
-  });
+  return raw.replaceAll(
+    /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))/g,
+    (_match, x, u, U, short) => {
+      const digits: string | undefined = x ?? u ?? U;
+      return digits === undefined ? (shortEscapes[short] ?? short) : String.fromCodePoint(Number.parseInt(digits, 16));
+    },
+  );
 }

@@ -58,9 +58,21 @@ export const serverDefaults = {
 } as const;
 
 const policyEntries = {
-  weight: v.optional(v.pipe(v.number(), v.minValue(0.01, 'it must be from 0.01 to 1000'), v.maxValue(1000, 'it must be from 0.01 to 1000'))),
+  weight: v.optional(
+    v.pipe(
+      v.number(),
+      v.minValue(0.01, 'it must be from 0.01 to 1000'),
+      v.maxValue(1000, 'it must be from 0.01 to 1000'),
+    ),
+  ),
   keep: v.optional(
-    v.pipe(v.string(), v.regex(/^\d{1,4}[hdwmqy](?: \d{1,4}[hdwmqy])*$/, 'it must be numbers of hours, days, weeks, months, quarters or years, such as "7d 4w 13m"')),
+    v.pipe(
+      v.string(),
+      v.regex(
+        /^\d{1,4}[hdwmqy](?: \d{1,4}[hdwmqy])*$/,
+        'it must be numbers of hours, days, weeks, months, quarters or years, such as "7d 4w 13m"',
+      ),
+    ),
   ),
   from: v.optional(oneOrMore(Network)),
   window: v.optional(
@@ -74,16 +86,16 @@ const policyEntries = {
       ),
     ),
   ),
-  allow: v.optional(
-    v.array(v.picklist(rights, `it may hold ${rights.join(', ')}`)),
-  ),
+  allow: v.optional(v.array(v.picklist(rights, `it may hold ${rights.join(', ')}`))),
   report: v.optional(v.pipe(LineOfText, v.regex(/^[^\s@]+@[^\s@]+$/, 'it must be a mail address'))),
   snapshots_per_day: v.optional(wholeNumber(1, 10_000)),
 };
 
 const ServerToml = v.strictObject({
   store: v.optional(CleanPath),
-  user: v.optional(v.pipe(v.string(), v.regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'it must be the name of a user of this machine'))),
+  user: v.optional(
+    v.pipe(v.string(), v.regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'it must be the name of a user of this machine')),
+  ),
   snapshots_per_day: v.optional(wholeNumber(1, 10_000)),
   idle_timeout: v.optional(DurationMs),
   prune: v.optional(
@@ -95,7 +107,8 @@ const ServerToml = v.strictObject({
       }),
       v.forward(
         v.check(
-          (prune) => (prune.start ?? serverDefaults.prune.startPercent) < (prune.stop ?? serverDefaults.prune.stopPercent),
+          (prune) =>
+            (prune.start ?? serverDefaults.prune.startPercent) < (prune.stop ?? serverDefaults.prune.stopPercent),
           'pruning must stop at more free space than it starts at: start is less than stop',
         ),
         ['start'],
@@ -142,7 +155,7 @@ export function parseServerConfig(path: string, text: string): ServerConfig {
 }
 
 /** A client's own table; never a property that every object inherits. */
-function ownTable(tables: Readonly<Record<ClientName, PolicyToml>> | undefined, client: ClientName): PolicyToml {
+function ownTable(tables: v.InferOutput<typeof ServerToml>['client'], client: ClientName): PolicyToml {
   return tables !== undefined && Object.hasOwn(tables, client) ? (tables[client] ?? {}) : {};
 }
 

@@ -21,7 +21,8 @@ export function parseDuration(text: string): number | undefined {
 }
 
 /** What a size looks like, for error messages. */
-export const sizeForm = 'a number of bytes, or a number and K, M, G, T (1,024), KB, MB, GB, TB (1,000), such as "4G" or "1 GiB"';
+export const sizeForm =
+  'a number of bytes, or a number and K, M, G, T (1,024), KB, MB, GB, TB (1,000), such as "4G" or "1 GiB"';
 
 const sizePowers = ['', 'k', 'm', 'g', 't', 'p'];
 

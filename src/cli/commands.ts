@@ -1,0 +1,48 @@
+import type { Config } from '@oclif/core';
+import type { BaseCommand, Invocation } from './base-command.ts';
+
+/** A command's class: what help and main need of it. */
+export type CommandClass = (new (
+  argv: string[],
+  config: Config,
+  invocation: Invocation,
+) => BaseCommand) &
+  Pick<typeof BaseCommand, keyof typeof BaseCommand>;
+
+/** One command of byteback. */
+export interface CommandEntry {
+  /** The words after `byteback`: "client add". */
+  readonly id: string;
+  readonly side: 'client' | 'server' | 'both';
+  /** One line for the list of commands and the top of the command's own help. */
+  readonly summary: string;
+  /** True when there is an executable byteback-ID, too. */
+  readonly executable?: boolean;
+  /** Only the command that is run is loaded. */
+  readonly load: () => Promise<CommandClass>;
+}
+
+/** All commands, in the order in which help lists them: the one place where a new one is added. */
+export const commands: readonly CommandEntry[] = [
+  {
+    id: 'status',
+    side: 'both',
+    summary: 'show how things stand',
+    load: async () => (await import('../commands/status.ts')).StatusCommand,
+  },
+];
+
+/** What a first word stands for that is no command itself. */
+export const topics: Readonly<Record<string, string>> = {
+  client: 'who may send to this server',
+};
+
+/** The command that the first words name, and the words that are left; the longest name wins. */
+export function findCommand(words: readonly string[]): { entry: CommandEntry; rest: string[] } | undefined {
+  const byLength = commands.toSorted((a, b) => b.id.length - a.id.length);
+  for (const entry of byLength) {
+    const names = entry.id.split(' ');
+    if (names.every((name, index) => words[index] === name)) return { entry, rest: words.slice(names.length) };
+  }
+  return undefined;
+}

@@ -1,0 +1,114 @@
+import type { Config } from '@oclif/core';
+import type { Command } from '@oclif/core/command';
+import * as Flags from '@oclif/core/flags';
+import { CommandHelp } from '@oclif/core/help';
+import { version } from '../version.ts';
+import { type CommandClass, type CommandEntry, commands, topics } from './commands.ts';
+
+const columns = 80;
+
+const jsonFlag = Flags.boolean({ description: 'print one JSON object instead of text', helpGroup: 'general' });
+const helpFlag = Flags.boolean({ char: 'h', description: 'show this', helpGroup: 'general' });
+
+/** The help of one command, in the words of the form in which it was typed. */
+export function commandHelp(entry: CommandEntry, type: CommandClass, config: Config, program: string): string {
+  const { id, args, description, examples } = type;
+  const flags = {
+    ...type.flags,
+    ...(type.enableJsonFlag ? { json: jsonFlag } : {}),
+    ...type.baseFlags,
+    help: helpFlag,
+  };
+  const page = new HelpPage({ id, args, description, examples, flags } as unknown as Command.Loadable, config, program);
+  return `${program}: ${entry.summary}\n\n${page.generate()}\n`;
+}
+
+/** oclif's page with our usage line, and examples that name the program as it was typed. */
+class HelpPage extends CommandHelp {
+  /** Stands in help texts as `<%= me %>`. */
+  readonly me: string;
+
+  constructor(command: Command.Loadable, config: Config, program: string) {
+    super(command, config, { maxWidth: columns, flagSortOrder: 'none' });
+    this.me = program;
+  }
+
+  /** Usage first, what it does, its options, examples: the order of a man page. */
+  protected override sections() {
+    const order = ['USAGE', 'DESCRIPTION', 'ARGUMENTS', 'FLAGS', 'EXAMPLES'];
+    return super
+      .sections()
+      .filter(({ header }) => order.includes(header))
+      .toSorted((a, b) => order.indexOf(a.header) - order.indexOf(b.header))
+      .map((section) => (section.header === 'FLAGS' ? { ...section, header: 'OPTIONS' } : section));
+  }
+
+  /** Required flags and the arguments by name; the rest is listed below anyway. */
+  protected override usage(): string {
+    const flags = Object.entries(this.command.flags ?? {});
+    const required = flags
+      .filter(([, flag]) => flag.required && !flag.hidden)
+      .map(([name, flag]) => `--${name} ${flag.type === 'option' ? (flag.helpValue ?? 'VALUE') : ''}`.trim());
+    const args = Object.values(this.command.args ?? {})
+      .filter((arg) => !arg.hidden)
+      .map((arg) => {
+        const name = `${arg.name.toUpperCase()}${arg.multiple ? '...' : ''}`;
+        return arg.required ? name : `[${name}]`;
+      });
+    return this.wrap([this.me, ...required, '[OPTION]...', ...args].join(' '));
+  }
+
+  protected override examples(examples: Command.Example[] | undefined): string | undefined {
+    const shown = (examples ?? []).map((example) =>
+      typeof example === 'string'
+        ? this.render(example)
+        : `${this.wrap(example.description)}\n  ${this.render(example.command)}`,
+    );
+    return shown.length === 0 ? undefined : shown.join('\n\n');
+  }
+
+  protected override flagHelpLabel(flag: Command.Flag.Any): string {
+    const value = flag.type === 'option' ? ` ${flag.helpValue ?? flag.options?.join('|') ?? 'VALUE'}` : '';
+    return `${flag.char === undefined ? '   ' : `-${flag.char},`} --${flag.name}${value}`;
+  }
+
+  protected override flags(flags: Command.Flag.Any[]): [string, string | undefined][] | undefined {
+    if (flags.length === 0) return undefined;
+    return flags.map((flag) => {
+      const required = flag.required ? ' (required)' : '';
+      const usual = flag.type === 'option' && typeof flag.default === 'string' ? ` (default: ${flag.default})` : '';
+      return [this.flagHelpLabel(flag), `${flag.summary ?? flag.description ?? ''}${required}${usual}`];
+    });
+  }
+}
+
+/** `byteback --help`: all commands on one screen. */
+export function rootHelp(): string {
+  const width = Math.max(...commands.map(({ id }) => id.length));
+  const list = (side: CommandEntry['side']) =>
+    commands
+      .filter((entry) => entry.side === side)
+      .map(({ id, summary }) => `  ${id.padEnd(width)}  ${summary}\n`)
+      .join('');
+  const sections = [
+    ['On a client, the machine that is backed up', list('client')],
+    ['On the server, the machine that stores', list('server')],
+    ['On both', list('both')],
+  ].filter(([, lines]) => lines !== '');
+  return `byteback ${version}: backups that look after themselves
+
+Usage: byteback COMMAND [OPTION]...
+
+${sections.map(([title, lines]) => `${title}:\n${lines}`).join('\n')}
+byteback COMMAND --help tells more of one command; byteback --version says which
+byteback this is. Commands with a hyphen are programs, too: byteback-backup.
+`;
+}
+
+/** `byteback client --help`: the commands that begin with one word. */
+export function topicHelp(topic: string): string {
+  const entries = commands.filter(({ id }) => id.startsWith(`${topic} `));
+  const width = Math.max(...entries.map(({ id }) => id.length));
+  const lines = entries.map(({ id, summary }) => `  byteback ${id.padEnd(width)}  ${summary}\n`).join('');
+  return `byteback ${topic}: ${topics[topic] ?? ''}\n\nUsage:\n${lines}\nbyteback ${topic} COMMAND --help tells more of one of them.\n`;
+}

@@ -1,0 +1,54 @@
+import { exitCodes } from '../errors.ts';
+import { version } from '../version.ts';
+import { type CommandEntry, commands, findCommand, topics } from './commands.ts';
+
+/**
+ * The entry of every executable but the three that sshd and sudo start.
+ *
+ * BYTEBACK_CALLED_AS is the name of the stub that was typed: `byteback`, or `byteback-backup`, which puts its command's
+ * name first among the arguments; so both forms come in as the same words, and messages and help name what was typed.
+ */
+const calledAs = process.env.BYTEBACK_CALLED_AS || 'byteback';
+delete process.env.BYTEBACK_CALLED_AS;
+process.exitCode = await main(process.argv.slice(2), calledAs);
+
+async function main(words: readonly string[], calledAs: string): Promise<number> {
+  const isPlainForm = calledAs === 'byteback';
+  const [first = '--help'] = isPlainForm ? words : words.slice(1);
+  // Answered before anything is loaded.
+  if (first === '--version') {
+    process.stdout.write(`byteback ${version}\n`);
+    return exitCodes.ok;
+  }
+  const asked = isPlainForm && first === 'help' ? [...words.slice(1), '--help'] : words;
+  const found = findCommand(asked);
+  if (found === undefined) return withoutCommand(asked);
+  const { runCommand } = await import('./run-command.ts');
+  return runCommand(found.entry, found.rest, isPlainForm ? `byteback ${found.entry.id}` : calledAs);
+}
+
+/** No command was named, or none that exists. */
+async function withoutCommand(words: readonly string[]): Promise<number> {
+  const [first = '--help', second = '--help'] = words;
+  const isTopic = Object.hasOwn(topics, first);
+  const wrong = isTopic ? second : first;
+  if (wrong === '--help' || wrong === '-h') {
+    const { rootHelp, topicHelp } = await import('./help.ts');
+    process.stdout.write(isTopic ? topicHelp(first) : rootHelp());
+    return exitCodes.ok;
+  }
+  const [{ errorForm }, { nearest }] = await Promise.all([
+    import('../output/error-form.ts'),
+    import('../config/nearest.ts'),
+  ]);
+  const typed = isTopic ? `${first} ${second}` : first;
+  const guess = nearest(typed, [...commands.map((entry: CommandEntry) => entry.id), ...Object.keys(topics)]);
+  process.stderr.write(
+    errorForm('byteback', {
+      what: typed.startsWith('-') ? `unknown option ${typed}` : `no command ${JSON.stringify(typed)}`,
+      ...(guess === undefined ? {} : { why: `did you mean: byteback ${guess}` }),
+      fix: isTopic ? `byteback ${first} --help` : 'byteback --help',
+    }),
+  );
+  return exitCodes.usage;
+}

@@ -1,0 +1,88 @@
+import { CLIError } from '@oclif/core/errors';
+import { nearest } from '../config/nearest.ts';
+import { BytebackError, type ExitName, type Explanation, exitCodes, reasonOf } from '../errors.ts';
+import { errorForm } from '../output/error-form.ts';
+import { printable } from '../output/printable.ts';
+
+/** Where and how a failure is told. */
+export interface ReportContext {
+  /** The command as it was typed. */
+  readonly program: string;
+  /** One JSON object on standard output instead of words on standard error. */
+  readonly json: boolean;
+  /** The stack of a bug. */
+  readonly debug: boolean;
+  /** The signal that ended the command, if one did. */
+  readonly interruptedBy?: NodeJS.Signals | undefined;
+  /** Flags of the command, for "did you mean". */
+  readonly flags: readonly string[];
+}
+
+/** Tells the person (or the script) of whatever was thrown, and returns what to end with. */
+export function reportError(error: unknown, context: ReportContext): ExitName {
+  const failure = explain(error, context);
+  if (context.json) {
+    const { exit, explanation } = failure;
+    process.stdout.write(
+      `${JSON.stringify({ ok: false, exit, exitCode: exitCodes[exit], ...explanation }, undefined, 2)}\n`,
+    );
+  } else {
+    process.stderr.write(errorForm(context.program, failure.explanation));
+  }
+  if (context.debug && error instanceof Error && error.stack !== undefined)
+    process.stderr.write(`${printable(error.stack)}\n`);
+  return failure.exit;
+}
+
+/** Anything that was thrown, as what a person needs to know. */
+function explain(error: unknown, context: ReportContext): { exit: ExitName; explanation: Explanation } {
+  if (context.interruptedBy !== undefined) {
+    return { exit: 'interrupted', explanation: { what: 'interrupted', why: `by ${context.interruptedBy}` } };
+  }
+  // exit `bug` stands for programs that failed in a way nobody foresaw: they explain themselves, too.
+  if (error instanceof BytebackError) {
+    const { fix, ...rest } = error.explanation;
+    const help = error.exit === 'usage' && fix === undefined ? `${context.program} --help` : undefined;
+    return { exit: error.exit, explanation: { ...rest, ...((fix ?? help) ? { fix: (fix ?? help) as string } : {}) } };
+  }
+  if (error instanceof CLIError) return { exit: 'usage', explanation: explainUsage(error, context) };
+  return {
+    exit: 'bug',
+    explanation: {
+      what: 'sorry, this is a bug in byteback',
+      why: reasonOf(error),
+      fix: context.debug
+        ? 'please report it, with the lines below'
+        : 'please report it; run it again with --debug to see where it happened',
+    },
+  };
+}
+
+/** What is wrong on the command line, in our form: oclif's own errors are several lines of its own. */
+function explainUsage(error: Error, { program, flags }: ReportContext): Explanation {
+  const help = `${program} --help`;
+  const parts = error as { flags?: readonly string[]; args?: readonly (string | { name: string })[] };
+  if (parts.flags !== undefined) {
+    const [unknown = ''] = parts.flags;
+    const guess = nearest(unknown.replace(/^-+/, '').replace(/=.*/s, ''), flags);
+    return {
+      what: `unknown option ${unknown}`,
+      ...(guess === undefined ? {} : { why: `did you mean --${guess}?` }),
+      fix: help,
+    };
+  }
+  const names = (parts.args ?? []).map((arg) => (typeof arg === 'string' ? arg : arg.name.toUpperCase()));
+  if (error.message.startsWith('Unexpected argument'))
+    return { what: `unexpected argument: ${names.join(' ')}`, fix: help };
+  if (error.message.startsWith('Missing') && names.length > 0)
+    return { what: `missing: ${names.join(' ')}`, fix: help };
+  // The rest is worded by oclif: its first line, or what follows "The following error occurred:".
+  const lines = error.message.split('\n').map((line) => line.trim());
+  const useful = lines.filter((line) => line !== '' && !/^(?:See more help|The following errors? occurred)/.test(line));
+  const what = useful[0] ?? 'bad usage';
+  return {
+    what: what.charAt(0).toLowerCase() + what.slice(1),
+    ...(useful[1] === undefined ? {} : { why: useful[1] }),
+    fix: help,
+  };
+}

@@ -1,0 +1,65 @@
+import { Config } from '@oclif/core/config';
+import { exitCodes } from '../errors.ts';
+import { version } from '../version.ts';
+import { wantsJson } from './base-command.ts';
+import type { CommandClass, CommandEntry } from './commands.ts';
+import { reportError } from './report-error.ts';
+import { stopOnSignals } from './signals.ts';
+
+/** oclif's configuration without what it would read from the disk: themes of the person and of BYTEBACK_CONFIG_DIR. */
+class FixedConfig extends Config {
+  override async loadTheme(): Promise<undefined> {
+    return undefined;
+  }
+}
+
+/** No plugins of any kind: by default oclif runs code that files in $HOME name, and byteback runs as root. */
+async function loadConfig(): Promise<Config> {
+  const config = new FixedConfig({
+    root: import.meta.dirname,
+    pjson: { name: 'byteback', version, oclif: { bin: 'byteback', topicSeparator: ' ' } },
+    userPlugins: false,
+    devPlugins: false,
+    ignoreManifest: true,
+  });
+  await config.load();
+  return config;
+}
+
+/** Runs one command to its end and returns the code to exit with; never throws. */
+export async function runCommand(entry: CommandEntry, argv: string[], program: string): Promise<number> {
+  const interruption = stopOnSignals();
+  let type: CommandClass | undefined;
+  try {
+    type = await entry.load();
+    type.id = entry.id;
+    const config = await loadConfig();
+    if (asksForHelp(argv)) {
+      const { commandHelp } = await import('./help.ts');
+      process.stdout.write(commandHelp(entry, type, config, program));
+      return exitCodes.ok;
+    }
+    const command = new type(argv, config, { program, signal: interruption.signal });
+    return exitCodes[await command.execute()];
+  } catch (error) {
+    const exit = reportError(error, {
+      program,
+      json: type !== undefined && wantsJson(type, argv),
+      debug: argv.includes('--debug'),
+      interruptedBy: interruption.by(),
+      flags: [
+        ...Object.keys({ ...type?.baseFlags, ...type?.flags }),
+        'help',
+        ...(type?.enableJsonFlag ? ['json'] : []),
+      ],
+    });
+    return exitCodes[exit];
+  } finally {
+    interruption.stop();
+  }
+}
+
+function asksForHelp(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--');
+  return (end < 0 ? argv : argv.slice(0, end)).some((word) => word === '--help' || word === '-h');
+}

@@ -1,0 +1,39 @@
+import { printable } from './printable.ts';
+
+/** One column of a table. */
+export interface Column<Row> {
+  readonly title: string;
+  readonly text: (row: Row) => string;
+  readonly align?: 'left' | 'right';
+}
+
+/** Rows in columns, two spaces apart, without lines around them, so that awk and cut can read it, too. */
+export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
+  const cells = [
+    columns.map((column) => column.title.toUpperCase()),
+    ...rows.map((row) => columns.map((column) => printable(column.text(row).replaceAll(/[\n\t]/g, ' ')))),
+  ];
+  const widths = columns.map((_, index) => Math.max(...cells.map((line) => widthOf(line[index] ?? ''))));
+  return cells.map((line) => `${alignedLine(line, columns, widths)}\n`).join('');
+}
+
+function alignedLine<Row>(line: readonly string[], columns: readonly Column<Row>[], widths: readonly number[]): string {
+  return line
+    .map((cell, index) => {
+      const padding = ' '.repeat((widths[index] ?? 0) - widthOf(cell));
+      return columns[index]?.align === 'right' ? padding + cell : cell + padding;
+    })
+    .join('  ')
+    .trimEnd();
+}
+
+const combining = /\p{M}/u;
+const wide =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
+
+/** Columns that a text takes on a terminal. */
+export function widthOf(text: string): number {
+  let width = 0;
+  for (const character of text) width += combining.test(character) ? 0 : wide.test(character) ? 2 : 1;
+  return width;
+}
