@@ -64,6 +64,12 @@ async function copyLaunchers(): Promise<void> {
   }
 }
 
+/** What set-up fills in and installs. */
+async function copyTemplates(): Promise<void> {
+  await mkdir(join(building, 'templates'));
+  await copyFile(join(root, 'sudoers/byteback'), join(building, 'templates/sudoers'));
+}
+
 async function putInPlace(): Promise<void> {
   const old = join(root, `lib/old.${process.pid}`);
   if (existsSync(lib)) await rename(lib, old);
@@ -75,6 +81,7 @@ await mkdir(join(building, 'home'), { recursive: true });
 try {
   await bundle();
   await copyLaunchers();
+  await copyTemplates();
   await symlink(relative(building, process.execPath), join(building, 'node'));
   await putInPlace();
 } finally {
