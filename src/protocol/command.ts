@@ -1,0 +1,69 @@
+import { parseRunId, parseSnapshotName, type RunId, type SnapshotName } from './names.ts';
+import { isRefusal, parseRsyncWords, type Refusal, type RsyncOptions } from './rsync-options.ts';
+
+/** What a client asks of the server in one session: SSH_ORIGINAL_COMMAND, parsed. */
+export type WireCommand =
+  | { readonly verb: PlainVerb }
+  | { readonly verb: 'separate'; readonly run: RunId }
+  | { readonly verb: 'transfer'; readonly run: RunId; readonly rsync: RsyncOptions }
+  | { readonly verb: 'restore'; readonly snapshot: SnapshotName; readonly rsync: RsyncOptions };
+
+/** Verbs that are one word; their request is one JSON object on standard input. */
+const plainVerbs = ['ping', 'prepare', 'outcome', 'complete', 'snapshots', 'versions', 'register', 'redeem'] as const;
+export type PlainVerb = (typeof plainVerbs)[number];
+
+/** No command is longer, in bytes. A real one is shorter than 300. */
+export const maxCommandBytes = 1024;
+
+const allowedText = /^[A-Za-z0-9 .,_=%@:+/-]*$/;
+
+/**
+ * Parses what a client asks for. Everything that is not exactly as byteback's own client says it is refused, with a
+ * reason in plain words; the reason holds nothing but printable ASCII.
+ */
+export function parseCommand(text: string | undefined): WireCommand | Refusal {
+  if (text === undefined || text === '') return { refusal: 'no command was given: this account has no shell' };
+  if (text.length > maxCommandBytes) return { refusal: `the command is longer than ${maxCommandBytes} bytes` };
+  if (!allowedText.test(text)) return { refusal: 'the command has a character that no command of byteback has' };
+  const words = text.split(' ');
+  if (words.includes('')) return { refusal: 'words must be separated by single spaces' };
+  const [verb = '', ...rest] = words;
+  switch (verb) {
+    case 'transfer':
+      return parseTransfer(rest);
+    case 'restore':
+      return parseRestore(rest);
+    case 'separate':
+      return parseSeparate(rest);
+    default:
+      return parsePlain(verb, rest);
+  }
+}
+
+function parsePlain(verb: string, rest: readonly string[]): WireCommand | Refusal {
+  const plain = plainVerbs.find((known) => known === verb);
+  if (plain === undefined) return { refusal: `${verb.slice(0, 64)} is no command of byteback` };
+  return rest.length === 0 ? { verb: plain } : { refusal: `${plain} takes no further word` };
+}
+
+function parseSeparate([runText = '', ...rest]: readonly string[]): WireCommand | Refusal {
+  const run = parseRunId(runText);
+  if (run === undefined) return { refusal: 'separate needs a run id' };
+  return rest.length === 0 ? { verb: 'separate', run } : { refusal: 'separate takes no word after the run id' };
+}
+
+function parseTransfer([runText = '', server, ...words]: readonly string[]): WireCommand | Refusal {
+  const run = parseRunId(runText);
+  if (run === undefined) return { refusal: 'transfer needs a run id' };
+  if (server !== '--server') return { refusal: '--server must follow the run id' };
+  const rsync = parseRsyncWords('push', words);
+  return isRefusal(rsync) ? rsync : { verb: 'transfer', run, rsync };
+}
+
+function parseRestore([snapshotText = '', server, sender, ...words]: readonly string[]): WireCommand | Refusal {
+  const snapshot = parseSnapshotName(snapshotText);
+  if (snapshot === undefined) return { refusal: 'bad snapshot name' };
+  if (server !== '--server' || sender !== '--sender') return { refusal: '--server --sender must follow the snapshot' };
+  const rsync = parseRsyncWords('pull', words);
+  return isRefusal(rsync) ? rsync : { verb: 'restore', snapshot, rsync };
+}
