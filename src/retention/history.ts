@@ -1,3 +1,5 @@
+import type { Snapshot } from './types.ts';
+
 /**
  * What the history of one client costs, kept as two figures for each remaining snapshot (see Snapshot in types.ts) and
  * carried on from run to run and from deletion to deletion. The disk is asked after each deletion, and what it says
@@ -10,10 +12,11 @@ export interface Figures {
   diedBytes: number;
 }
 
-/** One remaining snapshot of a client. */
+/** One remaining snapshot of a client; a Snapshot whose figures still change. */
 export interface Entry extends Figures {
   readonly name: string;
   readonly time: number;
+  readonly status: Snapshot['status'];
 }
 
 /** One completed run. */
@@ -45,10 +48,10 @@ export function emptyHistory(): History {
   return { entries: [], runs: [], middleYield: defaultYield };
 }
 
-/** Bytes that the snapshots of a client hold beyond its present tree. */
-export function historyBytes(history: History): number {
+/** Bytes that the snapshots of a client, oldest first, hold beyond its present tree. */
+export function historyBytes(entries: readonly Figures[]): number {
   let bytes = 0;
-  for (let at = 1; at < history.entries.length; at += 1) bytes += (history.entries[at] as Entry).diedBytes;
+  for (let at = 1; at < entries.length; at += 1) bytes += (entries[at] as Figures).diedBytes;
   return bytes;
 }
 
@@ -81,11 +84,18 @@ export function moveOn(figures: Figures, older: Figures | undefined, newer: Figu
  */
 export function recordRun(
   history: History,
-  run: { name: string; time: number; writtenBytes: number; diedBytes: number; extraordinary?: boolean },
+  run: {
+    name: string;
+    time: number;
+    status: Snapshot['status'];
+    writtenBytes: number;
+    diedBytes: number;
+    extraordinary?: boolean;
+  },
 ): void {
-  const { name, time, writtenBytes, diedBytes } = run;
+  const { name, time, status, writtenBytes, diedBytes } = run;
   const at = history.entries.findLastIndex((entry) => entry.time < time) + 1;
-  history.entries.splice(at, 0, { name, time, bornBytes: writtenBytes, diedBytes });
+  history.entries.splice(at, 0, { name, time, status, bornBytes: writtenBytes, diedBytes });
   const extraordinary = run.extraordinary === true || history.runs.length === 0;
   history.runs.push({ time, writtenBytes, ...(extraordinary ? { extraordinary } : {}) });
   if (history.runs.length > runsKept) history.runs.splice(0, history.runs.length - runsKept);

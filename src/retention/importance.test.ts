@@ -6,7 +6,6 @@ import type { Snapshot } from './types.ts';
 const dayMs = 86_400_000;
 const at = (text: string) => Date.parse(text);
 const snapshot = (text: string): Snapshot => ({
-  client: 'web1',
   name: text,
   time: at(text),
   status: 'ok',

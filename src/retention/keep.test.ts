@@ -6,7 +6,7 @@ const dayMs = 86_400_000;
 const daily = (from: string, days: number): Snapshot[] =>
   Array.from({ length: days }, (_, day) => {
     const time = Date.parse(from) + day * dayMs;
-    return { client: 'web1', name: new Date(time).toISOString(), time, status: 'ok', bornBytes: 0, diedBytes: 0 };
+    return { name: new Date(time).toISOString(), time, status: 'ok', bornBytes: 0, diedBytes: 0 };
   });
 
 describe('parseKeepRule', () => {

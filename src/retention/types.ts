@@ -3,9 +3,8 @@
  * in this directory reads a clock, a file or a program.
  */
 
-/** One snapshot as the planner sees it. */
+/** One snapshot of a client as the planner sees it. */
 export interface Snapshot {
-  readonly client: string;
   /** The name on disk: unique within its client. */
   readonly name: string;
   /** When it was taken, in milliseconds since 1970. */
@@ -56,6 +55,8 @@ export interface ClientPolicy {
 export interface Client {
   readonly name: string;
   readonly policy: ClientPolicy;
+  /** All its snapshots, in any order. */
+  readonly snapshots: readonly Snapshot[];
   /**
    * Learned: what deleting a snapshot between two others really frees, as a part (0 to 1) of the most that it can free.
    * Half when nothing is known yet.
@@ -80,7 +81,6 @@ export interface StoreState {
   readonly now: number;
   readonly freeBytes: number;
   readonly clients: readonly Client[];
-  readonly snapshots: readonly Snapshot[];
   readonly holds: readonly Hold[];
 }
 
@@ -99,6 +99,7 @@ export type PrunedBecause = 'above-share' | 'own-demand' | 'too-old';
 
 /** The verdict on one snapshot. */
 export interface Decision {
+  readonly client: string;
   readonly snapshot: Snapshot;
   readonly verdict: 'kept' | 'pruned';
   readonly because: KeptBecause | PrunedBecause;

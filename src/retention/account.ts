@@ -1,0 +1,143 @@
+import { expectedToFree, historyBytes, moveOn } from './history.ts';
+import { byTime, orderOfClient, type Ranked } from './importance.ts';
+import { protectedByKeep } from './keep.ts';
+import type { Holding } from './shares.ts';
+import type { Client, KeptBecause, PruneOrder, Snapshot } from './types.ts';
+
+/** Why a snapshot may not go. */
+export interface Protection {
+  readonly because: KeptBecause;
+  readonly reason: string;
+}
+
+/** A snapshot between its remaining neighbours, with the figures that its deletion hands on to the next one. */
+interface Link {
+  bornBytes: number;
+  diedBytes: number;
+  older: Link | undefined;
+  newer: Link | undefined;
+}
+
+/**
+ * One client while a plan is made. What costs time (links, protections, order) is worked out only when it is its turn
+ * to pay: with many clients most never pay.
+ */
+export class Account implements Holding {
+  readonly client: string;
+  readonly weight: number;
+  /** Oldest first. */
+  readonly snapshots: readonly Snapshot[];
+  historyBytes: number;
+  readonly #about: Client;
+  readonly #held: ReadonlyMap<string, string>;
+  readonly #order: PruneOrder;
+  readonly #now: number;
+  readonly #gone = new Set<Snapshot>();
+  #links: Map<Snapshot, Link> | undefined;
+  #protections: Map<Snapshot, Protection> | undefined;
+  #queue: Ranked[] | undefined;
+  #at = 0;
+
+  /** @param held reasons of the holds of this client, by name of the snapshot. */
+  constructor(about: Client, held: ReadonlyMap<string, string>, order: PruneOrder, now: number) {
+    this.client = about.name;
+    this.weight = about.policy.weight;
+    this.snapshots = sortedByTime(about.snapshots);
+    this.historyBytes = historyBytes(this.snapshots);
+    this.#about = about;
+    this.#held = held;
+    this.#order = order;
+    this.#now = now;
+  }
+
+  get policy(): Client['policy'] {
+    return this.#about.policy;
+  }
+
+  /** The snapshots that may not go, with the reason. */
+  protections(): Map<Snapshot, Protection> {
+    this.#protections ??= protectionsOf(this.#about, this.snapshots, this.#held);
+    return this.#protections;
+  }
+
+  /** The next one to go, or undefined when there is nothing left to give. */
+  next(): Ranked | undefined {
+    const queue = this.#ordered();
+    while (this.#at < queue.length && this.#gone.has((queue[this.#at] as Ranked).snapshot)) this.#at += 1;
+    return queue[this.#at];
+  }
+
+  /** All that is left to give, the next to go first. */
+  rest(): Ranked[] {
+    return this.#ordered().filter(({ snapshot }) => !this.#gone.has(snapshot));
+  }
+
+  /** Takes a snapshot out and returns what that is expected to free, in bytes. */
+  remove(snapshot: Snapshot): number {
+    this.#links ??= linked(this.snapshots);
+    const link = this.#links.get(snapshot) as Link;
+    const { older, newer } = link;
+    const frees = expectedToFree(link, older, newer, this.#about.middleYield);
+    if (older !== undefined) older.newer = newer;
+    if (newer !== undefined) {
+      newer.older = older;
+      moveOn(link, older, newer, frees);
+    }
+    this.#gone.add(snapshot);
+    this.historyBytes -= frees;
+    return frees;
+  }
+
+  #ordered(): Ranked[] {
+    if (this.#queue === undefined) {
+      const protections = this.protections();
+      const ordered = orderOfClient(this.snapshots, this.#order, this.#now);
+      this.#queue = ordered.filter(({ snapshot }) => !protections.has(snapshot));
+    }
+    return this.#queue;
+  }
+}
+
+function sortedByTime(snapshots: readonly Snapshot[]): readonly Snapshot[] {
+  const sorted = snapshots.every((snapshot, at) => at === 0 || byTime(snapshots[at - 1] as Snapshot, snapshot) < 0);
+  return sorted ? snapshots : [...snapshots].sort(byTime);
+}
+
+function linked(snapshots: readonly Snapshot[]): Map<Snapshot, Link> {
+  const links = new Map<Snapshot, Link>();
+  let older: Link | undefined;
+  for (const snapshot of snapshots) {
+    const { bornBytes, diedBytes } = snapshot;
+    const link: Link = { bornBytes, diedBytes, older, newer: undefined };
+    if (older !== undefined) older.newer = link;
+    links.set(snapshot, link);
+    older = link;
+  }
+  return links;
+}
+
+function protectionsOf(
+  { policy, paused }: Client,
+  snapshots: readonly Snapshot[],
+  held: ReadonlyMap<string, string>,
+): Map<Snapshot, Protection> {
+  const protections = new Map<Snapshot, Protection>();
+  const protect = (snapshot: Snapshot, because: KeptBecause, reason: string) => {
+    if (!protections.has(snapshot)) protections.set(snapshot, { because, reason });
+  };
+  for (const snapshot of snapshots) {
+    const reason = held.get(snapshot.name);
+    if (reason !== undefined) protect(snapshot, 'held', `held: ${reason}`);
+  }
+  const { keepLast, keep } = policy;
+  for (const snapshot of keepLast > 0 ? snapshots.slice(-keepLast) : []) {
+    protect(snapshot, 'newest', `one of the newest ${keepLast}`);
+  }
+  if (keep !== undefined) {
+    for (const [snapshot, reason] of protectedByKeep(snapshots, keep)) protect(snapshot, 'keep-rule', reason);
+  }
+  if (paused !== undefined) {
+    for (const snapshot of snapshots) protect(snapshot, 'paused', `pruning is paused: ${paused}`);
+  }
+  return protections;
+}
