@@ -1,0 +1,254 @@
+/**
+ * What a machine's mounts mean for a run: which of them are left out, and why. Pure: everything is decided from the text of
+ * /proc/self/mountinfo and /proc/swaps.
+ *
+ * Paths are byte strings here: one character a byte (latin1), as the kernel has them; `Buffer.from(path, 'latin1')` gives
+ * the bytes.
+ */
+
+/** One line of /proc/self/mountinfo. */
+export interface Mount {
+  readonly id: number;
+  readonly parent: number;
+  /** `major:minor` of the file system: the same for every mount of it. */
+  readonly device: string;
+  /** The directory (or file) of the file system that is mounted. */
+  readonly root: string;
+  readonly path: string;
+  readonly type: string;
+  readonly source: string;
+}
+
+/** Why a path is left out, or (inside something left out) taken all the same. */
+export interface Region {
+  /** Absolute, as a byte string. */
+  readonly path: string;
+  readonly verdict: 'take' | 'leave';
+  /** `contents` keeps the directory itself, empty: a mount point must exist to be mounted on again. */
+  readonly extent: 'contents' | 'whole';
+  /** For people: "proc: made by the kernel". */
+  readonly why: string;
+}
+
+/** What `decideRegions` needs to know. */
+export interface RegionInput {
+  /** /proc/self/mountinfo, read as latin1. */
+  readonly mountinfo: string;
+  /** /proc/swaps, read as latin1. */
+  readonly swaps: string;
+  /** Absolute paths of what is to be copied, as byte strings. */
+  readonly sources: readonly string[];
+  /** Directories of byteback itself, each with its reason. */
+  readonly own: readonly { readonly path: string; readonly why: string }[];
+  /** Whether the person's own rules leave a directory out. */
+  readonly excluded: (path: string) => boolean;
+}
+
+/** The decision: regions from the deepest to the topmost, so that the first that holds a path decides. */
+export interface RegionDecision {
+  readonly regions: readonly Region[];
+  /** Sources that cannot be copied at all, with the reason. */
+  readonly refused: readonly { readonly source: string; readonly why: string }[];
+}
+
+const kernelTypes: ReadonlySet<string> = new Set(
+  (
+    'proc sysfs devtmpfs devpts cgroup cgroup2 cpuset securityfs debugfs tracefs pstore bpf configfs fusectl mqueue hugetlbfs ' +
+    'binfmt_misc autofs efivarfs rpc_pipefs nsfs selinuxfs smackfs apparmorfs functionfs binder binderfs resctrl nfsd pipefs ' +
+    'sockfs rootfs fuse.lxcfs dlmfs xenfs openpromfs spufs ocfs2_dlmfs'
+  ).split(' '),
+);
+const networkTypes: ReadonlySet<string> = new Set(
+  (
+    'nfs nfs4 cifs smb3 smbfs ncpfs ncp afs openafs coda ceph lustre gfs gpfs beegfs pvfs2 orangefs 9p virtiofs vboxsf vmhgfs ' +
+    'prl_fs drvfs davfs glusterfs panfs acfs ftpfs sshfs'
+  ).split(' '),
+);
+const memoryTypes: ReadonlySet<string> = new Set(['tmpfs', 'ramfs']);
+const unionTypes: ReadonlySet<string> = new Set(['overlay', 'overlayfs', 'aufs', 'unionfs', 'mhddfs']);
+
+/** Octal escapes as the kernel writes them: space, tab, newline, backslash, and # in some versions. */
+function unescapeOctal(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+}
+
+/** The mounts of a mountinfo text, in the kernel's order: earlier mounts first. */
+export function parseMountinfo(text: string): Mount[] {
+  const mounts: Mount[] = [];
+  for (const line of text.split('\n')) {
+    const fields = line.split(' ');
+    // Optional fields stand between the options and a single hyphen.
+    const hyphen = fields.indexOf('-', 6);
+    if (hyphen < 0) continue;
+    const [id, parent, device = '', root = '', path = ''] = fields;
+    mounts.push({
+      id: Number(id),
+      parent: Number(parent),
+      device,
+      root: unescapeOctal(root),
+      path: unescapeOctal(path),
+      type: unescapeOctal(fields[hyphen + 1] ?? ''),
+      source: unescapeOctal(fields[hyphen + 2] ?? ''),
+    });
+  }
+  return mounts;
+}
+
+/** The files that are swapped to, as byte strings. */
+export function parseSwapFiles(text: string): string[] {
+  return text
+    .split('\n')
+    .slice(1)
+    .map((line) => line.split(/[ \t]+/))
+    .filter(([path = '', type]) => type === 'file' && path.startsWith('/'))
+    .map(([path = '']) => unescapeOctal(path).replace(/ \(deleted\)$/, ''));
+}
+
+/** True when `path` is `directory` or lies below it. */
+export function isWithin(path: string, directory: string): boolean {
+  return directory === '/' || path === directory || path.startsWith(`${directory}/`);
+}
+
+function joinPath(directory: string, below: string): string {
+  return directory === '/' ? below || '/' : directory + below;
+}
+
+/** What lies below `directory` in `path`: empty for the directory itself. */
+function below(path: string, directory: string): string {
+  return directory === '/' ? (path === '/' ? '' : path) : path.slice(directory.length);
+}
+
+/** Finds, for a path, the mount that one sees there: mounts over mounts hide what is below them. */
+function mountTable(mounts: readonly Mount[]): (path: string) => Mount | undefined {
+  const children = new Map<string, Mount>();
+  const known = new Set(mounts.map((mount) => mount.id));
+  // Of two mounts on the same place of the same parent only the last is seen.
+  for (const mount of mounts) children.set(`${mount.parent} ${mount.path}`, mount);
+  const top = mounts.find((mount) => mount.path === '/' && (!known.has(mount.parent) || mount.parent === mount.id));
+  return (path) => {
+    let current = top;
+    const step = (place: string) => {
+      for (let next: Mount | undefined; current !== undefined; current = next) {
+        next = children.get(`${current.id} ${place}`);
+        if (next === undefined || next === current) return;
+      }
+    };
+    step('/');
+    for (let end = path.indexOf('/', 1); path !== '/'; end = path.indexOf('/', end + 1)) {
+      step(end < 0 ? path : path.slice(0, end));
+      if (end < 0) break;
+    }
+    return current;
+  };
+}
+
+/** Why a mount's kind is never copied, or undefined when it is a file system of this machine's own disks. */
+function whyLeftOut(mount: Mount): string | undefined {
+  if (kernelTypes.has(mount.type)) return `${mount.type}: made by the kernel`;
+  if (networkTypes.has(mount.type)) return `${mount.type}: the files of another machine`;
+  if (memoryTypes.has(mount.type)) return `${mount.type}: in memory only`;
+  if (unionTypes.has(mount.type)) return `${mount.type}: its layers lie elsewhere`;
+  if (mount.type === 'fuse' || mount.type.startsWith('fuse.')) {
+    return mount.source.startsWith('/dev/') && !isLoop(mount) ? undefined : `${mount.type}: shown by a program`;
+  }
+  return isLoop(mount) ? `${mount.type} on ${mount.source}: a file that is mounted` : undefined;
+}
+
+function isLoop(mount: Mount): boolean {
+  return mount.source.startsWith('/dev/loop') || mount.device.startsWith('7:');
+}
+
+/**
+ * Decides what is left out of a run, and what is taken although it lies inside something left out.
+ * - Mounts of kernel, network, memory, union, FUSE and loop file systems are left out, except the one at `/` and except
+ *   where a source was named inside them.
+ * - A mount of something that is copied already (a bind mount, a subvolume seen twice) is left out.
+ * - A mount of an ordinary file system is taken even when it lies inside one that is left out.
+ */
+export function decideRegions(input: RegionInput): RegionDecision {
+  const mounts = parseMountinfo(input.mountinfo);
+  const mountAt = mountTable(mounts);
+  const visible = mounts.filter((mount) => mountAt(mount.path) === mount);
+  const inSources = (path: string) => input.sources.some((source) => isWithin(path, source));
+  const regions = new Map<string, Region>();
+  const leave = (path: string, extent: Region['extent'], why: string) => {
+    if (inSources(path)) regions.set(path, { path, verdict: 'leave', extent, why });
+  };
+
+  for (const path of ['/swap.file', ...parseSwapFiles(input.swaps)]) leave(path, 'whole', 'swap');
+  leave('/var/backups/localhost', 'whole', 'backups of this machine itself');
+
+  const leftOut = new Map<Mount, string>();
+  for (const mount of visible) {
+    const why = mount.path === '/' ? undefined : whyLeftOut(mount);
+    if (why !== undefined) leftOut.set(mount, why);
+  }
+  findRepeated(visible, leftOut, mountAt, (path) => inSources(path) && !input.excluded(path), leave);
+  for (const [mount, why] of leftOut) leave(mount.path, 'contents', why);
+  for (const { path, why } of input.own) leave(path, 'contents', why);
+
+  const refused: { source: string; why: string }[] = [];
+  const taken: Region[] = [];
+  for (const source of input.sources) {
+    const mount = mountAt(source);
+    if (mount !== undefined && source !== '/' && kernelTypes.has(mount.type) && mount.path !== '/') {
+      refused.push({ source, why: `it lies on a file system made by the kernel (${mount.type})` });
+    }
+    taken.push({ path: source, verdict: 'take', extent: 'whole', why: 'source' });
+  }
+  for (const mount of visible) {
+    if (leftOut.has(mount) || !inSources(mount.path)) continue;
+    const around = nearest(regions, mount.path);
+    if (around?.verdict === 'leave' && leftOut.has(mountAt(around.path) as Mount)) {
+      taken.push({ path: mount.path, verdict: 'take', extent: 'whole', why: `${mount.type}: a file system of its own` });
+    }
+  }
+  for (const region of taken) regions.set(region.path, region);
+  const sorted = [...regions.values()].sort((a, b) => depth(b.path) - depth(a.path) || (a.path < b.path ? -1 : 1));
+  return { regions: sorted, refused };
+}
+
+/**
+ * Finds the mounts whose files are copied already through a mount that was there before. When a mount shows more than the
+ * earlier one (the top of a btrfs whose subvolumes are mounted too), only the part that is copied already is left out.
+ */
+function findRepeated(
+  visible: readonly Mount[],
+  leftOut: Map<Mount, string>,
+  mountAt: (path: string) => Mount | undefined,
+  copied: (path: string) => boolean,
+  leave: (path: string, extent: Region['extent'], why: string) => void,
+): void {
+  const byDevice = new Map<string, Mount[]>();
+  // The root's own mount counts as the first, whatever was mounted before it.
+  for (const mount of [...visible.filter(({ path }) => path === '/'), ...visible.filter(({ path }) => path !== '/')]) {
+    if (leftOut.has(mount)) continue;
+    const earlier = byDevice.get(mount.device) ?? [];
+    for (const first of earlier) {
+      if (isWithin(mount.root, first.root)) {
+        const place = joinPath(first.path, below(mount.root, first.root));
+        if (mountAt(place) === first && copied(place)) {
+          leftOut.set(mount, `the same files as ${place}`);
+          break;
+        }
+      } else if (isWithin(first.root, mount.root)) {
+        const place = joinPath(mount.path, below(first.root, mount.root));
+        if (mountAt(place) === mount && copied(first.path)) leave(place, 'contents', `the same files as ${first.path}`);
+      }
+    }
+    if (!leftOut.has(mount)) byDevice.set(mount.device, [...earlier, mount]);
+  }
+}
+
+/** The region that decides about a path. */
+export function nearest(regions: ReadonlyMap<string, Region>, path: string): Region | undefined {
+  for (let at = path; ; at = at.slice(0, at.lastIndexOf('/')) || '/') {
+    const region = regions.get(at);
+    if (region !== undefined) return region;
+    if (at === '/') return undefined;
+  }
+}
+
+function depth(path: string): number {
+  return path === '/' ? 0 : path.split('/').length - 1;
+}
