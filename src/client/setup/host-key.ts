@@ -20,7 +20,10 @@ export function fingerprintOf(key: HostKey): string {
 
 /** "ED25519" of ssh-ed25519, as ssh says it. */
 export function kindOf(key: HostKey): string {
-  return key.type.replace(/^ssh-/, '').replace(/^ecdsa-.*$/, 'ecdsa').toUpperCase();
+  return key.type
+    .replace(/^ssh-/, '')
+    .replace(/^ecdsa-.*$/, 'ecdsa')
+    .toUpperCase();
 }
 
 /** `type blob`, with or without what comes after. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type * as v from 'valibot';
 import { BytebackError } from '../../errors.ts';
-import { RegisterReplySchema, type RegisterReply, protocolVersion } from '../../protocol/messages.ts';
+import { protocolVersion, type RegisterReply, RegisterReplySchema } from '../../protocol/messages.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { writeFileAtomically } from '../../system/files.ts';
 import { run } from '../../system/run.ts';
@@ -79,7 +79,13 @@ async function callByOwnKeys(
   files: readonly string[],
 ): Promise<RegisterReply | undefined> {
   try {
-    return await call(registration, 'register', request, [...keyOptions(files), '-o', 'BatchMode=yes'], passwordRefused);
+    return await call(
+      registration,
+      'register',
+      request,
+      [...keyOptions(files), '-o', 'BatchMode=yes'],
+      passwordRefused,
+    );
   } catch (error) {
     if (error instanceof SshError && error.kind === 'permission') return undefined;
     throw error;
@@ -96,7 +102,17 @@ async function call(
   const common = [...(target.options ?? []), 'ControlPath=none', 'ClearAllForwardings=yes'];
   const result = await run(
     // Not detached: ssh asks for the password on our terminal.
-    ['ssh', '-F', target.configFile, ...options, ...common.flatMap((option) => ['-o', option]), '-T', '--', target.host, verb],
+    [
+      'ssh',
+      '-F',
+      target.configFile,
+      ...options,
+      ...common.flatMap((option) => ['-o', option]),
+      '-T',
+      '--',
+      target.host,
+      verb,
+    ],
     {
       input: JSON.stringify(request),
       timeoutMs: typingTimeMs,
@@ -105,7 +121,12 @@ async function call(
   );
   if (result.exitCode === 255) {
     const kind = sshFailureKind(result.stderr);
-    throw new SshError(kind, target.host, result.stderr, kind === 'permission' ? refusedFix : `try by hand: ssh ${target.host}`);
+    throw new SshError(
+      kind,
+      target.host,
+      result.stderr,
+      kind === 'permission' ? refusedFix : `try by hand: ssh ${target.host}`,
+    );
   }
   return parseReply(target.host, verb, result, RegisterReplySchema);
 }
