@@ -25,6 +25,13 @@ export interface CommandEntry {
 /** All commands, in the order in which help lists them: the one place where a new one is added. */
 export const commands: readonly CommandEntry[] = [
   {
+    id: 'setup-client',
+    side: 'client',
+    summary: 'make this machine a client of a server',
+    executable: true,
+    load: async () => (await import('../commands/setup-client.ts')).SetupClientCommand,
+  },
+  {
     id: 'status',
     side: 'both',
     summary: 'show how things stand',
