@@ -15,6 +15,8 @@ export interface RunOptions {
   readonly accept?: readonly number[];
   /** File descriptors of ours that the program gets as its 3, 4, … */
   readonly passFds?: readonly number[];
+  /** Bytes that the program reads, to the end of file, from the descriptors after those. */
+  readonly feedFds?: readonly Uint8Array[];
   /** Kept at most, of each stream; more is an error. Default 64 MiB. */
   readonly maxOutputBytes?: number;
   readonly signal?: AbortSignal;
@@ -83,6 +85,7 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
       'pipe',
       // execa takes any descriptor; its types stop at 9.
       ...((options.passFds ?? []) as 3[]),
+      ...(options.feedFds ?? []),
     ],
     ...(options.input === undefined ? {} : { input: options.input }),
   });
@@ -157,6 +160,7 @@ export function start(argv: readonly [string, ...string[]], options: StartOption
       (options.stdout ?? 'ignore') as 'pipe',
       (options.stderr ?? 'ignore') as 'pipe',
       ...((options.passFds ?? []) as 3[]),
+      ...(options.feedFds ?? []),
     ],
   });
   if (subprocess.pid === undefined) {
