@@ -69,7 +69,7 @@ class HelpPage extends CommandHelp {
 
   protected override flagHelpLabel(flag: Command.Flag.Any): string {
     const value = flag.type === 'option' ? ` ${flag.helpValue ?? flag.options?.join('|') ?? 'VALUE'}` : '';
-    return `${flag.char === undefined ? '   ' : `-${flag.char},`} --${flag.name}${value}`;
+    return `--${flag.name}${flag.char === undefined ? '' : `, -${flag.char}`}${value}`;
   }
 
   protected override flags(flags: Command.Flag.Any[]): [string, string | undefined][] | undefined {

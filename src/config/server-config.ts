@@ -86,7 +86,7 @@ const policyEntries = {
       ),
     ),
   ),
-  allow: v.optional(v.array(v.picklist(rights, `it may hold ${rights.join(', ')}`))),
+  allow: v.optional(v.array(v.picklist(rights))),
   report: v.optional(v.pipe(LineOfText, v.regex(/^[^\s@]+@[^\s@]+$/, 'it must be a mail address'))),
   snapshots_per_day: v.optional(wholeNumber(1, 10_000)),
 };
