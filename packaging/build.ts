@@ -18,6 +18,7 @@ const entryPoints = {
   receive: 'src/cli/receive.ts',
   snapshot: 'src/cli/snapshot.ts',
   register: 'src/cli/register.ts',
+  jailed: 'src/cli/jailed.ts',
 };
 
 async function bundle(): Promise<void> {

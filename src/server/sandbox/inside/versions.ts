@@ -1,0 +1,109 @@
+import { type FileHandle, lstat, open } from 'node:fs/promises';
+import * as v from 'valibot';
+import { escapeName, unescapeName } from '../../../protocol/file-name.ts';
+import type { Version } from '../../../protocol/messages.ts';
+import { SnapshotNameSchema } from '../../../protocol/names.ts';
+import { isMissing } from '../../../system/files.ts';
+import { parseFakeStat, readFakeStats } from './fake-stat.ts';
+
+/** What is asked: every path in every snapshot. The snapshots are the directories of the jail's one directory. */
+export const VersionsTaskSchema = v.object({
+  snapshots: v.array(SnapshotNameSchema),
+  /** Absolute paths on the client, escaped, without `.` and `..`. */
+  paths: v.array(v.string()),
+});
+
+/** A link's target is the content of a plain file under --fake-super; more than this is no target. */
+const maxTargetBytes = 4096;
+
+/** Looks up each path in each snapshot, oldest first; what is not there is left out. */
+export async function versionsInside(request: Buffer): Promise<{ versions: Version[] }> {
+  const { snapshots, paths } = v.parse(VersionsTaskSchema, JSON.parse(request.toString('utf8')));
+  const versions: Version[] = [];
+  for (const path of paths) {
+    const places = snapshots.map((snapshot) => ({
+      snapshot,
+      place: Buffer.concat([Buffer.from(`./${snapshot}/fs`), unescapeName(path)]),
+    }));
+    const found = await Promise.all(places.map(async (at) => ({ ...at, stat: await lookAt(at.place) })));
+    const there = found.filter((one) => one.stat !== undefined);
+    const fakeStats = await readFakeStats(there.map((one) => one.place));
+    for (const [at, { snapshot, place, stat }] of there.entries()) {
+      if (stat !== undefined) versions.push({ snapshot, path, ...(await describe(place, stat, fakeStats[at])) });
+    }
+  }
+  return { versions };
+}
+
+type BigStat = Awaited<ReturnType<typeof statOf>>;
+const statOf = (place: Buffer) => lstat(place, { bigint: true });
+
+async function lookAt(place: Buffer): Promise<BigStat | undefined> {
+  try {
+    return await statOf(place);
+  } catch (error) {
+    if (isMissing(error) || ['ENAMETOOLONG', 'EACCES', 'EINVAL'].includes((error as NodeJS.ErrnoException).code ?? '')) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+/** What the client's file was: from rsync's own record where there is one, else from the stored file itself. */
+async function describe(place: Buffer, stat: BigStat, recorded: string | undefined): Promise<Omit<Version, 'snapshot' | 'path'>> {
+  const times = { sizeBytes: Number(stat.size), mtime: decimalSeconds(stat.mtimeNs) };
+  const fake =
+    recorded === undefined
+      ? { mode: Number(stat.mode), uid: Number(stat.uid), gid: Number(stat.gid) }
+      : parseFakeStat(recorded);
+  // A record that is corrupt says nothing; the file is listed all the same.
+  if (fake === undefined) return { ...times, type: 'unknown', mode: null, uid: null, gid: null };
+  const type = typeOf(fake.mode);
+  const target = type === 'link' ? await readTarget(place) : undefined;
+  return {
+    ...times,
+    type,
+    mode: fake.mode & 0o7777,
+    uid: fake.uid,
+    gid: fake.gid,
+    ...(target === undefined ? {} : { target }),
+  };
+}
+
+/** Nanoseconds as "1763600000.123456789". */
+export function decimalSeconds(nanoseconds: bigint): string {
+  const billion = 1_000_000_000n;
+  // Rounded downwards, as the kernel counts: half a second before 1970 is -1 and 500000000.
+  const fraction = ((nanoseconds % billion) + billion) % billion;
+  return `${(nanoseconds - fraction) / billion}.${fraction.toString().padStart(9, '0')}`;
+}
+
+const types: Readonly<Record<number, Version['type']>> = {
+  0o100000: 'file',
+  0o040000: 'directory',
+  0o120000: 'link',
+  0o010000: 'fifo',
+  0o140000: 'socket',
+  0o060000: 'block',
+  0o020000: 'character',
+};
+
+function typeOf(mode: number): Version['type'] {
+  return types[mode & 0o170000] ?? 'unknown';
+}
+
+async function readTarget(place: Buffer): Promise<string | undefined> {
+  let file: FileHandle;
+  try {
+    file = await open(place, 'r');
+  } catch {
+    // It cannot be read, so it is listed without its target.
+    return undefined;
+  }
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(maxTargetBytes), 0, maxTargetBytes, 0);
+    return escapeName(buffer.subarray(0, bytesRead)).slice(0, 16_384);
+  } finally {
+    await file.close();
+  }
+}
