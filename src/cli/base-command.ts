@@ -33,9 +33,9 @@ export interface Invocation {
 /** A flag with a duration such as 10m; milliseconds. */
 export const durationMs = Flags.custom<number>({
   helpValue: 'DURATION',
-  parse: async (text) => {
+  parse: async (text, _context, flag) => {
     const value = parseDuration(text);
-    if (value === undefined) throw badValue(text, 'no duration', durationForm);
+    if (value === undefined) throw badValue(flag.name, text, durationForm);
     return value;
   },
 });
@@ -43,22 +43,23 @@ export const durationMs = Flags.custom<number>({
 /** A flag with a size such as 4G; bytes. */
 export const sizeBytes = Flags.custom<number>({
   helpValue: 'SIZE',
-  parse: async (text) => {
+  parse: async (text, _context, flag) => {
     const value = parseSize(text);
-    if (value === undefined) throw badValue(text, 'no size', sizeForm);
+    if (value === undefined) throw badValue(flag.name, text, sizeForm);
     return value;
   },
 });
 
 /** A flag that may be given several times, each time with one value. (oclif's own `multiple` takes all words that follow.) */
-export function repeated<const Options extends { description: string; helpValue: string; char?: 'x' | 's' }>(
-  options: Options,
-) {
+export function repeated(options: { description: string; helpValue: string; char?: 'x' | 's' }) {
   return Flags.string({ ...options, multiple: true, multipleNonGreedy: true });
 }
 
-function badValue(text: string, what: string, form: string): BytebackError {
-  return new BytebackError('usage', { what: `${what}: ${JSON.stringify(text)}`, why: `it must be ${form}` });
+function badValue(flag: string, text: string, form: string): BytebackError {
+  return new BytebackError('usage', {
+    what: `--${flag} ${JSON.stringify(text)} is not allowed`,
+    why: `it must be ${form}`,
+  });
 }
 
 /**
@@ -128,6 +129,8 @@ export abstract class BaseCommand extends Command {
     B extends Interfaces.OutputFlags<Interfaces.FlagInput>,
     A extends Interfaces.OutputArgs<Interfaces.ArgInput>,
   >(options?: Interfaces.Input<F, B, A>, argv?: string[]): Promise<Interfaces.ParserOutput<F, B, A>> {
+    // oclif would take a missing argument from standard input, which under cron or in a pipe belongs to somebody else.
+    for (const arg of Object.values(options?.args ?? {})) arg.ignoreStdin = true;
     const parsed = await super.parse<F, B, A>(options, argv);
     const { verbose = false, debug = false } = parsed.flags as { verbose?: boolean; debug?: boolean };
     this.#log.configure({ verbose: verbose || debug, debug });
