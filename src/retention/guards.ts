@@ -1,5 +1,5 @@
 import type { RunFigures } from './history.ts';
-import { largestRecentRun, ordinaryRuns } from './need.ts';
+import { ordinaryRuns } from './need.ts';
 
 /** Fewer runs than this say too little about what is usual. */
 const runsToJudge = 3;
@@ -8,7 +8,7 @@ const smallTreeFiles = 20;
 
 /** What decides whether a run is suddenly much larger. */
 export interface GrowthRule {
-  /** A run may be so many times the largest of the client's recent runs. */
+  /** A run may be so many times the second largest of the client's recent runs: one outlier makes no habit. */
   readonly factor: number;
   /** No run below this is ever suspicious, in bytes. */
   readonly floorBytes: number;
@@ -16,8 +16,10 @@ export interface GrowthRule {
 
 /** The most that a run may write before it counts as suddenly much larger, in bytes; Infinity while too little is known. */
 export function growthLimitBytes(runs: readonly RunFigures[], { factor, floorBytes }: GrowthRule): number {
-  if (ordinaryRuns(runs).length < runsToJudge) return Number.POSITIVE_INFINITY;
-  return Math.max((largestRecentRun(runs) ?? 0) * factor, floorBytes);
+  const sizes = ordinaryRuns(runs).map((run) => run.writtenBytes);
+  if (sizes.length < runsToJudge) return Number.POSITIVE_INFINITY;
+  sizes.sort((a, b) => b - a);
+  return Math.max((sizes[1] ?? 0) * factor, floorBytes);
 }
 
 /** What a run found and wrote, against the run before it. */

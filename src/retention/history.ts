@@ -24,28 +24,32 @@ export interface RunFigures {
   readonly time: number;
   /** Bytes that it wrote to the disk. */
   readonly writtenBytes: number;
-  /** Set for the first run of a client and for one that the admin let through: neither says what the next will need. */
-  readonly extraordinary?: boolean;
+  /** Set for the first run of a client, which wrote its whole tree: it does not say what the next will need. */
+  readonly first?: boolean;
 }
 
 /** All that is known of one client. */
 export interface History {
   /** Remaining snapshots, oldest first. */
   readonly entries: Entry[];
-  /** The newest runs, oldest first; at most `runsKept`. */
+  /** The newest runs, oldest first; the last twelve. */
   readonly runs: RunFigures[];
   /** See Client.middleYield. */
   middleYield: number;
+  /** Learned: bytes on the disk for each byte that a run is said to have written; compression makes it less than 1. */
+  diskRatio: number;
+  /** True once something was deleted for room: how far its history goes back is then decided by space. */
+  thinned: boolean;
 }
 
-/** The need of the next run is judged by the last ten; some more are kept for those that do not count. */
-export const runsKept = 30;
+/** The next run is judged by the last ten ordinary ones. */
+const runsKept = 12;
 const defaultYield = 0.5;
 /** How much one deletion changes what is learned. */
 const learning = 0.2;
 
 export function emptyHistory(): History {
-  return { entries: [], runs: [], middleYield: defaultYield };
+  return { entries: [], runs: [], middleYield: defaultYield, diskRatio: 1, thinned: false };
 }
 
 /** Bytes that the snapshots of a client, oldest first, hold beyond its present tree. */
@@ -90,14 +94,14 @@ export function recordRun(
     status: Snapshot['status'];
     writtenBytes: number;
     diedBytes: number;
-    extraordinary?: boolean;
   },
 ): void {
-  const { name, time, status, writtenBytes, diedBytes } = run;
+  const { name, time, status } = run;
+  const writtenBytes = run.writtenBytes * history.diskRatio;
+  const diedBytes = run.diedBytes * history.diskRatio;
   const at = history.entries.findLastIndex((entry) => entry.time < time) + 1;
   history.entries.splice(at, 0, { name, time, status, bornBytes: writtenBytes, diedBytes });
-  const extraordinary = run.extraordinary === true || history.runs.length === 0;
-  history.runs.push({ time, writtenBytes, ...(extraordinary ? { extraordinary } : {}) });
+  history.runs.push({ time, writtenBytes, ...(history.runs.length === 0 ? { first: true } : {}) });
   if (history.runs.length > runsKept) history.runs.splice(0, history.runs.length - runsKept);
 }
 
@@ -114,14 +118,29 @@ export function recordDeletion(history: History, name: string, freedBytes: numbe
   const newer = entries[at + 1];
   const expected = expectedToFree(entry, older, newer, history.middleYield);
   const freed = Math.max(0, freedBytes ?? expected);
-  if (freedBytes !== undefined && older !== undefined && newer !== undefined) learn(history, entry, newer, freed);
   entries.splice(at, 1);
-  if (newer !== undefined) moveOn(entry, older, newer, freed);
+  history.thinned = true;
+  if (newer === undefined) return;
+  if (freedBytes !== undefined && older === undefined) learnRatio(history, expected, freed);
+  if (freedBytes !== undefined && older !== undefined) learnYield(history, Math.min(entry.bornBytes, newer.diedBytes), freed);
+  moveOn(entry, older, newer, freed);
 }
 
-function learn(history: History, entry: Figures, newer: Figures, freedBytes: number): void {
-  const most = Math.min(entry.bornBytes, newer.diedBytes);
-  if (most <= 0) return;
-  const seen = Math.min(1, freedBytes / most);
+/** What the deletion of one between two others really freed tells what the next such will free. */
+function learnYield(history: History, mostBytes: number, freedBytes: number): void {
+  if (mostBytes <= 0) return;
+  const seen = Math.min(1, freedBytes / mostBytes);
   history.middleYield = Math.min(1, Math.max(0.01, history.middleYield * (1 - learning) + seen * learning));
+}
+
+/** The deletion of the oldest frees exactly what is recorded, so that any difference is one of measure. */
+function learnRatio(history: History, expectedBytes: number, freedBytes: number): void {
+  if (expectedBytes <= 0) return;
+  const seen = Math.min(4, Math.max(0.25, freedBytes / expectedBytes));
+  const change = 1 - learning + seen * learning;
+  history.diskRatio *= change;
+  for (const entry of history.entries) {
+    entry.bornBytes *= change;
+    entry.diedBytes *= change;
+  }
 }

@@ -51,8 +51,10 @@ export interface Ranked {
   readonly nearest?: WantedTime;
 }
 
+type NamedTime = Pick<Snapshot, 'time' | 'name'>;
+
 /** Oldest first; the name decides between equals, so that no order depends on the order of the input. */
-export function byTime(a: Snapshot, b: Snapshot): number {
+export function byTime(a: NamedTime, b: NamedTime): number {
   return a.time - b.time || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 }
 

@@ -8,9 +8,9 @@ const margin = 1.25;
 /** However much is expected, no more than this times `stop` is kept free: a single huge run asks at its own prepare. */
 const mostOfStop = 1.25;
 
-/** The newest runs that say something about the next: without first runs and those that were let through. */
+/** The newest runs that say something about the next. */
 export function ordinaryRuns(runs: readonly RunFigures[]): RunFigures[] {
-  return runs.filter((run) => run.extraordinary !== true).slice(-recentRuns);
+  return runs.filter((run) => run.first !== true).slice(-recentRuns);
 }
 
 /** The largest of the recent ordinary runs, in bytes; undefined when there is none yet. */

@@ -1,0 +1,161 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { BytebackError, reasonOf } from '../errors.ts';
+import { ClientNameSchema, type ClientName } from '../protocol/names.ts';
+import type { Clock } from '../system/clock.ts';
+import { isMissing, writeFileAtomically } from '../system/files.ts';
+import { tryLock } from '../system/lock.ts';
+import type { Store } from './store.ts';
+
+const Time = v.pipe(v.string(), v.isoTimestamp());
+
+/** What stands against pruning, root's: `.byteback/holds.json`. */
+const HoldsSchema = v.object({
+  format: v.literal(1),
+  holds: v.array(
+    v.object({
+      client: ClientNameSchema,
+      snapshot: v.string(),
+      /** In the words of whoever held it. */
+      reason: v.string(),
+      since: Time,
+      /** `guard`: byteback itself, because the client's next run looked wrong. */
+      by: v.picklist(['admin', 'guard']),
+    }),
+  ),
+  /** Clients whose pruning is paused, by the destruction guard, until one of their snapshots is released. */
+  paused: v.array(v.object({ client: ClientNameSchema, reason: v.string(), since: Time })),
+  /** Clients whose next run may be much larger than usual, once. */
+  allowGrowth: v.array(v.object({ client: ClientNameSchema, since: Time })),
+});
+export type Holds = v.InferOutput<typeof HoldsSchema>;
+export type StoredHold = Holds['holds'][number];
+
+function holdsFile(store: Store): string {
+  return join(store.stateDir, 'holds.json');
+}
+
+/** @throws BytebackError bug when the file is damaged: nothing may be pruned as if nothing were held. */
+export async function readHolds(store: Store): Promise<Holds> {
+  const path = holdsFile(store);
+  try {
+    return v.parse(HoldsSchema, JSON.parse(await readFile(path, 'utf8')));
+  } catch (error) {
+    if (isMissing(error)) return { format: 1, holds: [], paused: [], allowGrowth: [] };
+    throw new BytebackError(
+      'refused',
+      {
+        what: 'cannot tell which snapshots are held',
+        why: `${path}: ${reasonOf(error)}`,
+        fix: `mend that file, or move it away if nothing was held: mv ${path} ${path}.damaged`,
+      },
+      { cause: error },
+    );
+  }
+}
+
+/** Changes what is held, one writer at a time. */
+export async function changeHolds(
+  store: Store,
+  clock: Clock,
+  change: (holds: Holds) => Holds | undefined,
+): Promise<Holds> {
+  const lock = await patientLock(join(store.stateDir, 'holds.lock'), clock);
+  try {
+    const before = await readHolds(store);
+    const after = change(before);
+    if (after === undefined) return before;
+    await writeFileAtomically(holdsFile(store), `${JSON.stringify(after, null, 2)}\n`, { mode: 0o600 });
+    return after;
+  } finally {
+    await lock.release();
+  }
+}
+
+async function patientLock(path: string, clock: Clock) {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const lock = await tryLock(path, { create: true });
+    if (lock !== undefined) return lock;
+    await clock.sleep(50);
+  }
+  throw new BytebackError('locked', { what: 'somebody else is changing what is held', fix: 'try again in a moment' });
+}
+
+/** Holds a snapshot; one that is held already gets the new reason. */
+export async function holdSnapshot(
+  store: Store,
+  clock: Clock,
+  hold: { client: ClientName; snapshot: string; reason: string; by: StoredHold['by'] },
+): Promise<void> {
+  await changeHolds(store, clock, (holds) => ({
+    ...holds,
+    holds: [
+      ...holds.holds.filter(({ client, snapshot }) => client !== hold.client || snapshot !== hold.snapshot),
+      { ...hold, since: clock.now().toISOString() },
+    ],
+  }));
+}
+
+/** What a release changed. */
+export interface Released {
+  readonly released: boolean;
+  /** True when the client's pruning was paused and goes on now. */
+  readonly resumed: boolean;
+}
+
+/** Releases a snapshot; releasing one that the guard held ends the pause of its client too. */
+export async function releaseSnapshot(store: Store, clock: Clock, client: ClientName, snapshot: string): Promise<Released> {
+  let outcome: Released = { released: false, resumed: false };
+  await changeHolds(store, clock, (holds) => {
+    const its = (entry: { client: ClientName }) => entry.client === client;
+    const held = holds.holds.find((hold) => its(hold) && hold.snapshot === snapshot);
+    if (held === undefined) return undefined;
+    const stillGuarded = holds.holds.some((hold) => its(hold) && hold.by === 'guard' && hold !== held);
+    const resumed = held.by === 'guard' && !stillGuarded && holds.paused.some(its);
+    outcome = { released: true, resumed };
+    return {
+      ...holds,
+      holds: holds.holds.filter((hold) => hold !== held),
+      paused: resumed ? holds.paused.filter((entry) => !its(entry)) : holds.paused,
+    };
+  });
+  return outcome;
+}
+
+/** Pauses the pruning of a client and holds its last good snapshot, in one change. */
+export async function pauseClient(
+  store: Store,
+  clock: Clock,
+  pause: { client: ClientName; reason: string; lastGood: string | undefined },
+): Promise<void> {
+  const { client, reason, lastGood } = pause;
+  const since = clock.now().toISOString();
+  await changeHolds(store, clock, (holds) => {
+    const paused = [...holds.paused.filter((entry) => entry.client !== client), { client, reason, since }];
+    const guarded = holds.holds.some((hold) => hold.client === client && hold.by === 'guard');
+    // The first disaster's last good snapshot is the good one; what came after it may be more of the same.
+    if (lastGood === undefined || guarded) return { ...holds, paused };
+    return { ...holds, paused, holds: [...holds.holds, { client, snapshot: lastGood, reason, since, by: 'guard' }] };
+  });
+}
+
+/** Lets the next run of a client be much larger than usual, once. */
+export async function allowGrowth(store: Store, clock: Clock, client: ClientName): Promise<void> {
+  await changeHolds(store, clock, (holds) => ({
+    ...holds,
+    allowGrowth: [
+      ...holds.allowGrowth.filter((entry) => entry.client !== client),
+      { client, since: clock.now().toISOString() },
+    ],
+  }));
+}
+
+/** Takes the permission back once it has been used. */
+export async function growthWasUsed(store: Store, clock: Clock, client: ClientName): Promise<void> {
+  await changeHolds(store, clock, (holds) =>
+    holds.allowGrowth.some((entry) => entry.client === client)
+      ? { ...holds, allowGrowth: holds.allowGrowth.filter((entry) => entry.client !== client) }
+      : undefined,
+  );
+}

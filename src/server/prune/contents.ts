@@ -1,0 +1,67 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { byTime } from '../../retention/importance.ts';
+import { type ClientName, parseClientName, snapshotTime } from '../../protocol/names.ts';
+import { listSubvolumes } from '../../system/btrfs-changes.ts';
+import { isMissing } from '../../system/files.ts';
+import { listClientNames, requireRootsDirectory, type Store } from '../store.ts';
+
+/** One snapshot on the disk. */
+export interface StoredSnapshot {
+  readonly client: ClientName;
+  readonly name: string;
+  /** Milliseconds since 1970, from the name. */
+  readonly time: number;
+  /** The directory that it stands in: root's, except for the original's. */
+  readonly directory: string;
+  /**
+   * Set for a snapshot of the original byteback: its number, by which it is deleted. Its directory belongs to the
+   * receiving user, who could put a link in its place between a look and a deletion.
+   */
+  readonly subvolumeId?: number;
+}
+
+/** The original's names: local time with its distance from UTC. */
+const originalName = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2})([+-]\d{2})(\d{2})$/;
+
+/** Milliseconds since 1970 of a snapshot's name in either form, or undefined when it is none. */
+export function timeOfSnapshotName(name: string): number | undefined {
+  const own = snapshotTime(name);
+  if (own !== undefined) return own.getTime();
+  const parts = originalName.exec(name);
+  if (parts === null) return undefined;
+  const time = Date.parse(`${parts[1]}:00${parts[2]}:${parts[3]}`);
+  return Number.isNaN(time) ? undefined : time;
+}
+
+/** All snapshots of all clients that are on the disk, oldest first for each client; those of the original included. */
+export async function readSnapshots(store: Store): Promise<Map<ClientName, StoredSnapshot[]>> {
+  const found = new Map<ClientName, StoredSnapshot[]>();
+  for (const client of await listClientNames(store)) found.set(client, await ownSnapshots(store, client));
+  for (const { id, path } of await listSubvolumes(store.root)) {
+    const [first, name, ...rest] = path.split('/');
+    const client = parseClientName(first ?? '');
+    const time = name === undefined || !originalName.test(name) ? undefined : timeOfSnapshotName(name);
+    if (client === undefined || name === undefined || time === undefined || rest.length > 0) continue;
+    const snapshots = found.get(client) ?? [];
+    snapshots.push({ client, name, time, directory: join(store.root, client), subvolumeId: id });
+    found.set(client, snapshots);
+  }
+  for (const snapshots of found.values()) snapshots.sort(byTime);
+  return found;
+}
+
+async function ownSnapshots(store: Store, client: ClientName): Promise<StoredSnapshot[]> {
+  const directory = store.snapshotsDir(client);
+  try {
+    await requireRootsDirectory(directory);
+    const entries = await readdir(directory, { withFileTypes: true });
+    return entries.flatMap(({ name }) => {
+      const time = snapshotTime(name)?.getTime();
+      return time === undefined ? [] : [{ client, name, time, directory }];
+    });
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
