@@ -62,7 +62,7 @@ class HelpPage extends CommandHelp {
     const shown = (examples ?? []).map((example) =>
       typeof example === 'string'
         ? this.render(example)
-        : `${this.wrap(example.description)}\n  ${this.render(example.command)}`,
+        : `${this.wrap(example.description)}\n${brokenCommand(this.render(example.command))}`,
     );
     return shown.length === 0 ? undefined : shown.join('\n\n');
   }
@@ -80,6 +80,18 @@ class HelpPage extends CommandHelp {
       return [this.flagHelpLabel(flag), `${flag.summary ?? flag.description ?? ''}${required}${usual}`];
     });
   }
+}
+
+/** A command to type, indented below its description; one that is too long goes on in the next line as a shell takes it. */
+function brokenCommand(command: string): string {
+  const lines: string[] = [];
+  for (const word of command.split(/ (?=--)/)) {
+    const line = lines.at(-1);
+    if (line === undefined) lines.push(word);
+    else if (line.length + word.length + 10 <= columns) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(`    ${word}`);
+  }
+  return lines.map((line) => `  ${line}`).join(' \\\n');
 }
 
 /** `byteback --help`: all commands on one screen. */

@@ -76,13 +76,34 @@ function explainUsage(error: Error, { program, flags }: ReportContext): Explanat
     return { what: `unexpected argument: ${names.join(' ')}`, fix: help };
   if (error.message.startsWith('Missing') && names.length > 0)
     return { what: `missing: ${names.join(' ')}`, fix: help };
-  // The rest is worded by oclif: its first line, or what follows "The following error occurred:".
-  const lines = error.message.split('\n').map((line) => line.trim());
-  const useful = lines.filter((line) => line !== '' && !/^(?:See more help|The following errors? occurred)/.test(line));
-  const what = useful[0] ?? 'bad usage';
-  return {
-    what: what.charAt(0).toLowerCase() + what.slice(1),
-    ...(useful[1] === undefined ? {} : { why: useful[1] }),
-    fix: help,
-  };
+  return { ...inOurWords(error.message), fix: help };
+}
+
+/** How oclif words the mistakes that are left, and how we do; `$1` and `$2` are what the pattern found. */
+const wordings: readonly [pattern: RegExp, what: string, why?: string][] = [
+  [
+    /Parsing --(\S+) \n\tExpected an integer (.*?) but received: (.*)/,
+    '--$1 $3 is not allowed',
+    'it must be a whole number $2',
+  ],
+  [/Parsing --(\S+) \n\tExpected an integer but received: (.*)/, '--$1 $2 is not allowed', 'it must be a whole number'],
+  [/Parsing --(\S+) \n\t(.*)/, '--$1 is not allowed as it stands', '$2'],
+  [/Missing required flag (\S+)/, 'missing: --$1'],
+  [/--([^\s=]+)(?:=.*?)? cannot also be provided when using --(\S+)/, '--$1 and --$2 cannot be given together'],
+  [/All of the following must be provided when using --(\S+): (.*)/, '--$1 needs $2, too'],
+  [/Flag --(\S+) expects (?:a value|one of these values: (.*))/, '--$1 needs a value', '$2'],
+  [/Expected --([^\s=]+)=(.*) to be one of: (.*)/s, '--$1 $2 is not allowed', 'it must be one of: $3'],
+  [/Expected (.*) to be one of: (.*)/, '$1 is not allowed', 'it must be one of: $2'],
+];
+
+function inOurWords(message: string): { what: string; why?: string } {
+  const plain = message.replaceAll(/\u001b\[\d*m/g, '').replace(/\nSee more help with --help/g, '');
+  for (const [pattern, what, why = ''] of wordings) {
+    const found = pattern.exec(plain);
+    if (found === null) continue;
+    const fill = (text: string) => text.replaceAll(/\$(\d)/g, (_, digit) => found[Number(digit)]?.trim() ?? '');
+    return fill(why) === '' ? { what: fill(what) } : { what: fill(what), why: fill(why) };
+  }
+  const [first = 'bad usage', ...rest] = plain.replace(/^The following errors? occurred:\s*/, '').split('\n');
+  return rest.length === 0 ? { what: first } : { what: first, why: rest.join('\n') };
 }

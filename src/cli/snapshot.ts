@@ -1,0 +1,39 @@
+import { loadServerConfig } from '../config/server-config.ts';
+import { BytebackError, exitCodes } from '../errors.ts';
+import { failureOf } from '../server/helper-request.ts';
+import { answerHelper, type HelperAnswer } from '../server/runs/helper.ts';
+import { openStore } from '../server/store.ts';
+import { systemClock } from '../system/clock.ts';
+
+/**
+ * `byteback-snapshot`: the root helper that opens and closes runs. sudo starts it for the user byteback, without
+ * arguments; one JSON request comes in on standard input, one JSON reply goes out. Whoever calls may be an attacker who
+ * has taken over that user: nothing but its verbs can be asked for, and none of them deletes.
+ */
+async function answer(): Promise<HelperAnswer> {
+  if (process.argv.length > 2) throw new BytebackError('usage', { what: 'byteback-snapshot takes no arguments' });
+  if (process.getuid?.() !== 0) {
+    throw new BytebackError('usage', { what: 'byteback-snapshot must run as root', fix: 'sudo starts it; nobody else needs to' });
+  }
+  const config = await loadServerConfig();
+  const store = await openStore(config);
+  return answerHelper(process.stdin, {
+    config,
+    store,
+    clock: systemClock,
+    makeRoom: async () => undefined,
+    pruneAfterwards: async () => undefined,
+  });
+}
+
+process.umask(0o022);
+process.chdir('/');
+try {
+  const { reply, afterwards } = await answer();
+  process.stdout.write(`${JSON.stringify(reply)}\n`);
+  await afterwards?.();
+} catch (error) {
+  const failure = failureOf(error);
+  process.stdout.write(`${JSON.stringify(failure)}\n`);
+  process.exitCode = exitCodes[failure.exit];
+}
