@@ -32,6 +32,13 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/setup-client.ts')).SetupClientCommand,
   },
   {
+    id: 'backup',
+    side: 'client',
+    summary: 'send what changed and take a snapshot',
+    executable: true,
+    load: async () => (await import('../commands/backup.ts')).BackupCommand,
+  },
+  {
     id: 'status',
     side: 'both',
     summary: 'show how things stand',

@@ -30,6 +30,8 @@ export function parentsOf(path: string): string[] {
 
 /** What the rules of a run are made from. */
 export interface RuleInput {
+  /** Rules in rsync's filter syntax, tried before the patterns. */
+  readonly filters?: readonly string[];
   /** The person's own patterns, in order, as rsync's --exclude takes them: `+ ` and `- ` in front, `!` clears. */
   readonly patterns: readonly string[];
   /** What is copied, absolute. */
@@ -60,7 +62,7 @@ export function makeRules(input: RuleInput): Rule[] {
     if (input.protectOutside) rules.push(...around.map((pattern) => `P ${pattern}`));
     rules.push(...around.map((pattern) => `- ${pattern}`));
   }
-  rules.push(...patternRules(input.patterns));
+  rules.push(...(input.filters ?? []), ...patternRules(input.patterns));
   for (const directory of [...input.cacheDirectories].sort((a, b) => b.length - a.length)) {
     rules.push(`+ ${exactPattern(`${directory}/CACHEDIR.TAG`)}`, `- ${contentsPattern(directory)}`);
   }

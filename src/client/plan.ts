@@ -1,0 +1,140 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { compileRules, type RuleMatcher } from '../catalogue/excludes.ts';
+import { type ScanResult, scanTree } from '../catalogue/scan.ts';
+import type { ClientConfig } from '../config/client-config.ts';
+import { BytebackError } from '../errors.ts';
+import type { Log } from '../system/log.ts';
+import { blockSizeFor } from '../system/rsync.ts';
+import { makeRules, parentsOf, type Rule, topmost } from './filter-rules.ts';
+import { decideRegions, isWithin, parseMountinfo, type Region } from './mounts.ts';
+import { resolveSources, showPath, toByteString } from './sources.ts';
+
+/** Files from this size on are sent in place when they have one name. */
+const largeBytes = 1024 * 1024;
+
+/** What is left out, for people. */
+export interface LeftOut {
+  /** Absolute, escaped. */
+  readonly path: string;
+  readonly why: string;
+}
+
+/** What a run will do, decided before anything is sent. */
+export interface Plan {
+  /** Absolute, as byte strings. */
+  readonly sources: readonly string[];
+  readonly rules: readonly Rule[];
+  readonly leftOut: readonly LeftOut[];
+  readonly scan: ScanResult;
+}
+
+export interface PlanOptions {
+  /** Named on the command line: what lies outside them stays on the server. */
+  readonly sources?: readonly string[];
+  readonly excludes?: readonly string[];
+}
+
+/**
+ * Decides what is copied and walks it once.
+ * @throws BytebackError (usage) when a source is missing, cannot be read, or is left out by the person's own rules.
+ */
+export async function makePlan(
+  options: PlanOptions,
+  context: {
+    config: ClientConfig;
+    stateDir: string;
+    workingDirectory: string;
+    spoolDirectory: string;
+    log: Log;
+    signal: AbortSignal;
+  },
+): Promise<Plan> {
+  const { config, log } = context;
+  const resolved = await resolveSources(options.sources ?? config.source, context.workingDirectory);
+  for (const note of resolved.notes) log.info(note);
+  const sources = resolved.paths;
+  const patterns = [
+    ...(await readRuleLines(config.original.excludesFile)),
+    ...[...config.exclude, ...(options.excludes ?? [])].map(toByteString),
+  ];
+  const filters = await readRuleLines(config.original.filterFile);
+
+  const mountinfo = await readFile('/proc/self/mountinfo', 'latin1');
+  const own = makeRules({ sources: ['/'], filters, patterns, regions: [], cacheDirectories: [], protectOutside: false });
+  const ownMatcher = compileRules(own);
+  const { regions, refused } = decideRegions({
+    mountinfo,
+    swaps: await readFile('/proc/swaps', 'latin1').catch(() => ''),
+    sources,
+    own: ownDirectories(mountinfo, context.stateDir),
+    excluded: (path) => !('notExpressible' in ownMatcher) && isExcluded(ownMatcher, path),
+  });
+  for (const { source, why } of refused) {
+    throw new BytebackError('usage', { what: `source ${showPath(source)} cannot be copied`, why, fix: 'name another source' });
+  }
+  for (const source of sources) {
+    if (!('notExpressible' in ownMatcher) && isExcluded(ownMatcher, source)) {
+      throw new BytebackError('usage', {
+        what: `source ${showPath(source)} is excluded`,
+        why: 'a pattern in exclude matches it or a directory that it lies in',
+        fix: 'take the pattern out of exclude, or the source out of source',
+      });
+    }
+  }
+
+  const rulesWith = (cacheDirectories: readonly string[]) =>
+    makeRules({ sources, filters, patterns, regions, cacheDirectories, protectOutside: options.sources !== undefined });
+  const matcher = compileRules(rulesWith([]));
+  const left = regions.filter(({ verdict }) => verdict === 'leave');
+  log.step(`scanning ${sources.map(showPath).join(' ')}`);
+  const scan = await scanTree({
+    starts: startsOf(sources, regions),
+    matcher: 'notExpressible' in matcher ? undefined : matcher,
+    pruned: left.map(({ path }) => path).filter((path) => !sources.includes(path)),
+    spoolDirectory: context.spoolDirectory,
+    largeBytes,
+    groupOf: blockSizeFor,
+    signal: context.signal,
+    onProgress: (entries, bytes) => log.progress({ label: 'scanning', doneBytes: bytes, detail: `${entries} entries` }),
+  });
+  log.progress(undefined);
+  const leftOut = [
+    ...left.map(({ path, why }) => ({ path: showPath(path), why })),
+    ...scan.cacheDirectories.map((path) => ({ path: showPath(path), why: 'a cache: it holds a valid CACHEDIR.TAG' })),
+    ...patterns.map((pattern) => ({ path: showPath(pattern), why: 'a pattern in exclude' })),
+  ];
+  return { sources, rules: rulesWith(scan.cacheDirectories), leftOut, scan };
+}
+
+/** Where the walk begins: at the sources, and at what is taken inside something left out. */
+function startsOf(sources: readonly string[], regions: readonly Region[]): string[] {
+  const inner = regions.filter(
+    (region, at) =>
+      region.verdict === 'take' &&
+      regions.slice(at + 1).some((outer) => outer.verdict === 'leave' && isWithin(region.path, outer.path)),
+  );
+  return [...new Set([...topmost(sources), ...inner.map(({ path }) => path)])];
+}
+
+/** True when the rules leave out a path or a directory that it lies in. */
+function isExcluded(matcher: RuleMatcher, path: string): boolean {
+  if (path === '/') return false;
+  return [...parentsOf(path), path].some((at) => matcher.verdict(at.slice(1), true) === 'exclude');
+}
+
+/** Directories of byteback itself: a copy of them would be useless at best. */
+function ownDirectories(mountinfo: string, stateDir: string): { path: string; why: string }[] {
+  const stores = parseMountinfo(mountinfo)
+    .filter(({ type, path }) => type === 'btrfs' && existsSync(join(Buffer.from(path, 'latin1').toString('utf8'), '.byteback', 'store.json')))
+    .map(({ path }) => ({ path, why: 'a store of byteback' }));
+  return [...stores, { path: toByteString(stateDir), why: "byteback's own state" }];
+}
+
+/** The lines of a file of the original, as byte strings, without comments and empty lines, as rsync reads such files. */
+async function readRuleLines(path: string | undefined): Promise<string[]> {
+  if (path === undefined) return [];
+  const text = await readFile(path, 'latin1');
+  return text.split(/\r?\n/).filter((line) => line !== '' && !/^[#;]/.test(line));
+}

@@ -1,0 +1,196 @@
+import { open } from 'node:fs/promises';
+import * as v from 'valibot';
+import { BytebackError } from '../errors.ts';
+import { escapeName } from '../protocol/file-name.ts';
+import { type Failure, OutcomeReplySchema } from '../protocol/messages.ts';
+import type { RunId } from '../protocol/names.ts';
+import type { Log } from '../system/log.ts';
+import { type RsyncConnection, type RsyncPass, type RsyncResult, rsyncExitMeanings, runRsync } from '../system/rsync.ts';
+import type { RsyncItem } from '../system/rsync-output.ts';
+import { start } from '../system/run.ts';
+import { type SshConnection, SshError } from '../system/ssh.ts';
+import { type AttemptResult, decideNext, firstAttempt } from './attempts.ts';
+import { ask, parseReply, ServerFailure } from './remote.ts';
+import { attemptResultOf, type Session, whyOf } from './session.ts';
+
+/** A file that could not be copied. */
+export interface Unread {
+  /** Absolute, escaped. */
+  readonly path: string;
+  readonly why: string;
+}
+
+/** What all passes of a run moved so far. */
+export interface Moved {
+  sentFiles: number;
+  sentBytes: number;
+  deletedFiles: number;
+  wireBytes: number;
+}
+
+/** What a pass needs to know of its run. */
+export interface TransferContext {
+  readonly session: Session;
+  readonly run: RunId;
+  /** `user@host` as rsync wants it. */
+  readonly host: string;
+  readonly ioTimeoutMs: number;
+  readonly bwlimit?: string;
+  readonly extraFlags: readonly string[];
+  readonly log: Log;
+  readonly moved: Moved;
+  /** Bytes that will be sent in all, when they are known. */
+  readonly expectedBytes?: number;
+  readonly onItem?: (item: RsyncItem) => void;
+}
+
+/** One pass, to its end: attempts, waits, and the server's word on what went wrong. */
+export async function transfer(context: TransferContext, pass: RsyncPass): Promise<{ status: 'ok' | 'partial'; unread: Unread[] }> {
+  const { session, log } = context;
+  for (let state = firstAttempt; ; ) {
+    let attempt: { result: AttemptResult; error: BytebackError; unread: Unread[] };
+    try {
+      const connection = await session.connect();
+      if (pass.kind === 'inPlace') await separate(connection, context.run, pass.listFile, session.signal);
+      attempt = await attemptTransfer(context, connection, pass);
+    } catch (error) {
+      session.signal.throwIfAborted();
+      const result = attemptResultOf(error, 'later');
+      if (result === undefined || !(error instanceof BytebackError)) throw error;
+      attempt = { result, error, unread: [] };
+    }
+    const { result, error, unread } = attempt;
+    if (pass.kind === 'inPlace' && result.kind === 'rsync' && result.exitCode === 23 && result.outcome == null && !result.diskFull) {
+      // Files that vanished, changed their kind or cannot be read since the scan: the next pass takes them or names them.
+      return { status: 'ok', unread: [] };
+    }
+    const next = decideNext(result, state, session.limits);
+    if (next.next === 'go on') return { status: next.status, unread: next.status === 'partial' ? unread : [] };
+    if (next.next === 'give up') throw error;
+    if (next.afterMs === 0) log.info(`${unread.length} files could not be read; trying once more`);
+    await session.waitFor(next.afterMs, whyOf(error), next.state);
+    state = next.state;
+  }
+}
+
+async function attemptTransfer(context: TransferContext, connection: SshConnection, pass: RsyncPass) {
+  const { session, log, moved } = context;
+  const rsync: RsyncConnection = {
+    sessionArgv: connection.sessionArgv,
+    host: context.host,
+    remoteCommand: `transfer ${context.run}`,
+    ioTimeoutMs: context.ioTimeoutMs,
+    ...(context.bwlimit === undefined ? {} : { bwlimit: context.bwlimit }),
+    extraFlags: context.extraFlags,
+  };
+  const before = moved.sentBytes;
+  const result = await runRsync(rsync, pass, {
+    signal: session.signal,
+    watcher: {
+      item: (item) => context.onItem?.(item),
+      progress: ({ bytes, bytesPerSecond }) => {
+        const doneBytes = before + bytes;
+        const total = context.expectedBytes;
+        log.progress({
+          label: 'sending',
+          doneBytes,
+          bytesPerSecond,
+          ...(total === undefined || total < doneBytes ? {} : { totalBytes: total }),
+          ...(total === undefined || total < doneBytes || bytesPerSecond === 0
+            ? {}
+            : { remainingMs: ((total - doneBytes) / bytesPerSecond) * 1000 }),
+        });
+      },
+    },
+  });
+  log.progress(undefined);
+  session.signal.throwIfAborted();
+  moved.sentFiles += result.sentFiles;
+  moved.sentBytes += result.sentBytes;
+  moved.deletedFiles += result.stats.deletedFiles;
+  moved.wireBytes += result.stats.wireBytes;
+  log.debug(`rsync ended with ${result.exitCode}: ${result.stderr.trim().slice(-2000)}`);
+  const outcome = result.exitCode === 0 || result.exitCode === 24 ? null : await askOutcome(context, result);
+  const unread = result.errors.complaints
+    .filter(({ side }) => side !== 'vanished')
+    .map(({ name, why, side }) => ({ path: escapeName(absolute(name, side)), why }));
+  return {
+    result: {
+      kind: 'rsync' as const,
+      exitCode: result.exitCode,
+      moved: result.moved,
+      diskFull: result.errors.diskFull,
+      outcome,
+    },
+    error: errorOf(context, result, outcome),
+    unread,
+  };
+}
+
+/** The receiver names files relative to its directory, and in a jail that lies at /data. */
+function absolute(name: Buffer, side: string): Buffer {
+  if (side !== 'receiver') return name;
+  const text = name.toString('latin1').replace(/^\/data(?=\/)/, '');
+  return Buffer.from(text.startsWith('/') ? text : `/${text}`, 'latin1');
+}
+
+/** What the server says of a transfer that failed: null when it has nothing to say, undefined when it cannot be asked. */
+async function askOutcome(context: TransferContext, result: RsyncResult): Promise<Failure | null | undefined> {
+  try {
+    const connection = await context.session.connect();
+    const reply = await ask(connection, 'outcome', { run: context.run }, OutcomeReplySchema, { signal: context.session.signal });
+    return reply.failure;
+  } catch (error) {
+    context.session.signal.throwIfAborted();
+    // The transfer's own failure is what counts; this was only to understand it.
+    context.log.debug(`no outcome after ${result.exitCode}: ${whyOf(error)}`);
+    if (error instanceof ServerFailure) return error.failure;
+    if (error instanceof SshError) return error.kind === 'unreachable' ? undefined : { ok: false, exit: error.exit, ...error.explanation };
+    return undefined;
+  }
+}
+
+/** The error that is thrown when nothing more can be done about a transfer. */
+function errorOf(context: TransferContext, result: RsyncResult, outcome: Failure | null | undefined): BytebackError {
+  if (outcome !== null && outcome !== undefined) return new ServerFailure(outcome);
+  const meaning = rsyncExitMeanings[result.exitCode] ?? 'rsync failed';
+  const why = `rsync exited ${result.exitCode}: ${meaning}${result.errors.cause === '' ? '' : ` (${escapeName(result.errors.cause)})`}`;
+  if (result.errors.diskFull) {
+    return new BytebackError('storeFull', { what: 'the store is full', why, fix: 'on the server, run: byteback-prune --list' });
+  }
+  const next = decideNext(
+    { kind: 'rsync', exitCode: result.exitCode, moved: false, diskFull: false, outcome: null },
+    { failedInRow: Number.MAX_SAFE_INTEGER, triedUnreadAgain: true },
+    context.session.limits,
+  );
+  const exit = next.next === 'give up' ? next.exit : 'bug';
+  if (exit === 'unreachable') {
+    return new BytebackError(exit, {
+      what: `the connection to ${context.host} was lost again and again`,
+      why,
+      fix: 'run byteback-backup again: what was sent is not sent again',
+    });
+  }
+  return new BytebackError(exit, { what: 'the transfer failed', why, fix: 'run it again with --verbose to see more' });
+}
+
+/** Has the server make the listed files single, so that writing one in place writes into no other name. */
+async function separate(connection: SshConnection, run: RunId, listFile: string, signal: AbortSignal): Promise<void> {
+  const list = await open(listFile, 'r');
+  try {
+    const program = start(connection.argvOf(`separate ${run}`), { stdin: list.fd, stdout: 'pipe', stderr: 'pipe', signal });
+    const [stdout, stderr, { exitCode }] = await Promise.all([collect(program.stdout), collect(program.stderr), program.ended]);
+    signal.throwIfAborted();
+    if (exitCode === 255) throw new SshError('unreachable', connection.target.host, stderr.toString('utf8'), 'check the network');
+    const result = { stdout, stderr: stderr.toString('utf8'), exitCode };
+    parseReply(connection.target.host, 'separate', result, v.object({ ok: v.literal(true) }));
+  } finally {
+    await list.close();
+  }
+}
+
+async function collect(stream: NodeJS.ReadableStream | null): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream ?? []) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
