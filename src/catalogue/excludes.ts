@@ -59,18 +59,26 @@ interface Entry {
 
 /** First match wins; most rules are found by a look-up, the others are tried in order. */
 function makeMatcher(rules: readonly CompiledRule[]): RuleMatcher {
-  const tables = { path: new Map<string, Entry[]>(), name: new Map<string, Entry[]>(), parent: new Map<string, Entry[]>() };
+  const tables = {
+    path: new Map<string, Entry[]>(),
+    name: new Map<string, Entry[]>(),
+    parent: new Map<string, Entry[]>(),
+  };
   const tried: { order: number; matcher: Matcher }[] = [];
   rules.forEach((rule, order) => {
     if (rule.keyed !== undefined) {
       const table = tables[rule.keyed.by];
-      table.set(rule.keyed.key, [...(table.get(rule.keyed.key) ?? []), { order, directoryOnly: rule.keyed.directoryOnly }]);
+      table.set(rule.keyed.key, [
+        ...(table.get(rule.keyed.key) ?? []),
+        { order, directoryOnly: rule.keyed.directoryOnly },
+      ]);
     } else if (rule.matcher !== undefined) {
       tried.push({ order, matcher: rule.matcher });
     }
   });
   const first = (entries: readonly Entry[] | undefined, isDirectory: boolean): number => {
-    if (entries !== undefined) for (const { order, directoryOnly } of entries) if (isDirectory || !directoryOnly) return order;
+    if (entries !== undefined)
+      for (const { order, directoryOnly } of entries) if (isDirectory || !directoryOnly) return order;
     return Number.POSITIVE_INFINITY;
   };
   return {
@@ -118,7 +126,10 @@ function literalParent(bare: string): string | undefined {
   return directory.replace(/\\([\s\S])/g, '$1');
 }
 
-function compileWild(bare: string, { anchored, slashes, pattern }: { anchored: boolean; slashes: number; pattern: string }): Matcher['matches'] {
+function compileWild(
+  bare: string,
+  { anchored, slashes, pattern }: { anchored: boolean; slashes: number; pattern: string },
+): Matcher['matches'] {
   const anyDepth = pattern.includes('**');
   const prefix = pattern.startsWith('**');
   const matchesDirectoryToo = anyDepth && pattern.endsWith('***');

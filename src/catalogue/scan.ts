@@ -77,7 +77,11 @@ export async function scanTree(input: ScanInput): Promise<ScanResult> {
     }
     if (isDirectory) {
       totals.directories += 1;
-      open.push({ prefix, totals: { ...totals }, marks: new Map([...spools].map(([group, spool]) => [group, spool.mark()])) });
+      open.push({
+        prefix,
+        totals: { ...totals },
+        marks: new Map([...spools].map(([group, spool]) => [group, spool.mark()])),
+      });
       return;
     }
     totals.files += 1;
@@ -94,7 +98,11 @@ export async function scanTree(input: ScanInput): Promise<ScanResult> {
     }
     const directory = open.at(-1);
     // A tag at the top of what was asked for is not heeded: it would empty the whole run.
-    if (path.endsWith('/CACHEDIR.TAG') && directory !== undefined && !starts.has(directory.prefix.slice(0, -1) || '/')) {
+    if (
+      path.endsWith('/CACHEDIR.TAG') &&
+      directory !== undefined &&
+      !starts.has(directory.prefix.slice(0, -1) || '/')
+    ) {
       if (!(await isCacheTag(Buffer.from(path, 'latin1')))) return;
       // Whatever of this directory came before its tag is taken back; what follows is skipped.
       Object.assign(totals, directory.totals, { files: directory.totals.files + 1 });
@@ -110,7 +118,12 @@ export async function scanTree(input: ScanInput): Promise<ScanResult> {
       const first = record.indexOf(' ');
       const second = record.indexOf(' ', first + 1);
       const third = record.indexOf(' ', second + 1);
-      const taken = take(record.slice(0, first), Number(record.slice(first + 1, second)), Number(record.slice(second + 1, third)), record.slice(third + 1));
+      const taken = take(
+        record.slice(0, first),
+        Number(record.slice(first + 1, second)),
+        Number(record.slice(second + 1, third)),
+        record.slice(third + 1),
+      );
       await taken;
       seen += 1;
       if (seen % 20_000 === 0) input.onProgress?.(seen, totals.bytes);
@@ -121,7 +134,9 @@ export async function scanTree(input: ScanInput): Promise<ScanResult> {
     find.kill('SIGTERM');
     for (const spool of spools.values()) await spool.close();
   }
-  const large = [...spools].map(([group, spool]) => ({ group, path: spool.path, ...spool.sum() })).filter(({ files }) => files > 0);
+  const large = [...spools]
+    .map(([group, spool]) => ({ group, path: spool.path, ...spool.sum() }))
+    .filter(({ files }) => files > 0);
   return { ...totals, large: large.sort((a, b) => a.group - b.group), cacheDirectories };
 }
 

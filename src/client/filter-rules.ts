@@ -56,7 +56,10 @@ export function makeRules(input: RuleInput): Rule[] {
   const sources = topmost(input.sources);
   if (!sources.includes('/')) {
     const ways = unique(sources.flatMap(parentsOf));
-    rules.push(...ways.map((parent) => `+ ${exactPattern(parent)}/`), ...sources.map((source) => `+ ${exactPattern(source)}`));
+    rules.push(
+      ...ways.map((parent) => `+ ${exactPattern(parent)}/`),
+      ...sources.map((source) => `+ ${exactPattern(source)}`),
+    );
     const around = ['/', ...ways].map(contentsPattern);
     // `-` alone would let the receiver delete it.
     if (input.protectOutside) rules.push(...around.map((pattern) => `P ${pattern}`));
@@ -69,7 +72,9 @@ export function makeRules(input: RuleInput): Rule[] {
   input.regions.forEach((region, at) => {
     if (region.verdict === 'leave') {
       rules.push(`- ${region.extent === 'whole' ? exactPattern(region.path) : contentsPattern(region.path)}`);
-    } else if (input.regions.slice(at + 1).some((outer) => outer.verdict === 'leave' && isWithin(region.path, outer.path))) {
+    } else if (
+      input.regions.slice(at + 1).some((outer) => outer.verdict === 'leave' && isWithin(region.path, outer.path))
+    ) {
       rules.push(...parentsOf(region.path).map((parent) => `+ ${exactPattern(parent)}/`));
       rules.push(`+ ${exactPattern(region.path)}`, `+ ${escapeWild(region.path)}/**`);
     }

@@ -200,7 +200,12 @@ export function decideRegions(input: RegionInput): RegionDecision {
     if (leftOut.has(mount) || !inSources(mount.path)) continue;
     const around = nearest(regions, mount.path);
     if (around?.verdict === 'leave' && leftOut.has(mountAt(around.path) as Mount)) {
-      taken.push({ path: mount.path, verdict: 'take', extent: 'whole', why: `${mount.type}: a file system of its own` });
+      taken.push({
+        path: mount.path,
+        verdict: 'take',
+        extent: 'whole',
+        why: `${mount.type}: a file system of its own`,
+      });
     }
   }
   for (const region of taken) regions.set(region.path, region);

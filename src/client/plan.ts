@@ -62,7 +62,14 @@ export async function makePlan(
   const filters = await readRuleLines(config.original.filterFile);
 
   const mountinfo = await readFile('/proc/self/mountinfo', 'latin1');
-  const own = makeRules({ sources: ['/'], filters, patterns, regions: [], cacheDirectories: [], protectOutside: false });
+  const own = makeRules({
+    sources: ['/'],
+    filters,
+    patterns,
+    regions: [],
+    cacheDirectories: [],
+    protectOutside: false,
+  });
   const ownMatcher = compileRules(own);
   const { regions, refused } = decideRegions({
     mountinfo,
@@ -72,7 +79,11 @@ export async function makePlan(
     excluded: (path) => !('notExpressible' in ownMatcher) && isExcluded(ownMatcher, path),
   });
   for (const { source, why } of refused) {
-    throw new BytebackError('usage', { what: `source ${showPath(source)} cannot be copied`, why, fix: 'name another source' });
+    throw new BytebackError('usage', {
+      what: `source ${showPath(source)} cannot be copied`,
+      why,
+      fix: 'name another source',
+    });
   }
   for (const source of sources) {
     if (!('notExpressible' in ownMatcher) && isExcluded(ownMatcher, source)) {
@@ -127,7 +138,10 @@ function isExcluded(matcher: RuleMatcher, path: string): boolean {
 /** Directories of byteback itself: a copy of them would be useless at best. */
 function ownDirectories(mountinfo: string, stateDir: string): { path: string; why: string }[] {
   const stores = parseMountinfo(mountinfo)
-    .filter(({ type, path }) => type === 'btrfs' && existsSync(join(Buffer.from(path, 'latin1').toString('utf8'), '.byteback', 'store.json')))
+    .filter(
+      ({ type, path }) =>
+        type === 'btrfs' && existsSync(join(Buffer.from(path, 'latin1').toString('utf8'), '.byteback', 'store.json')),
+    )
     .map(({ path }) => ({ path, why: 'a store of byteback' }));
   return [...stores, { path: toByteString(stateDir), why: "byteback's own state" }];
 }

@@ -5,7 +5,12 @@ import type { ClientConfig } from '../config/client-config.ts';
 import type { ClientPaths } from '../config/paths.ts';
 import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
 import { parseDestination, rsyncHost, sshHost } from '../protocol/destination.ts';
-import { type CompleteRequest, CompleteReplySchema, PrepareReplySchema, protocolVersion } from '../protocol/messages.ts';
+import {
+  CompleteReplySchema,
+  type CompleteRequest,
+  PrepareReplySchema,
+  protocolVersion,
+} from '../protocol/messages.ts';
 import type { RunId, SnapshotName } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
 import { writeFileAtomically } from '../system/files.ts';
@@ -197,7 +202,13 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     ask(
       connection,
       'prepare',
-      { protocol: protocolVersion, version: deps.version, machineId, expectedBytes: plan.scan.bytes, files: plan.scan.files },
+      {
+        protocol: protocolVersion,
+        version: deps.version,
+        machineId,
+        expectedBytes: plan.scan.bytes,
+        files: plan.scan.files,
+      },
       PrepareReplySchema,
       { signal },
     ),

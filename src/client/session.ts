@@ -25,7 +25,10 @@ export interface Session {
   close(): Promise<void>;
 }
 
-export function openSession(target: SshTarget, deps: { limits: RetryLimits; clock: Clock; log: Log; signal: AbortSignal }): Session {
+export function openSession(
+  target: SshTarget,
+  deps: { limits: RetryLimits; clock: Clock; log: Log; signal: AbortSignal },
+): Session {
   const { limits, clock, log, signal } = deps;
   let connection: SshConnection | undefined;
   let retries = 0;
@@ -46,7 +49,9 @@ export function openSession(target: SshTarget, deps: { limits: RetryLimits; cloc
     async waitFor(afterMs, why, state) {
       retries += 1;
       if (afterMs === 0) return;
-      log.info(`${why}; next attempt in ${Math.round(afterMs / 1000)} s (${state.failedInRow} of ${limits.retryNumber})`);
+      log.info(
+        `${why}; next attempt in ${Math.round(afterMs / 1000)} s (${state.failedInRow} of ${limits.retryNumber})`,
+      );
       log.progress({ label: 'waiting', doneBytes: 0, remainingMs: afterMs, detail: why });
       // What is left of the old connection would be in the way of the next.
       await connection?.close();
@@ -85,5 +90,7 @@ export function attemptResultOf(error: unknown, step: 'prepare' | 'later'): Atte
 }
 
 export function whyOf(error: unknown): string {
-  return error instanceof BytebackError ? [error.explanation.what, error.explanation.why].filter(Boolean).join(': ') : String(error);
+  return error instanceof BytebackError
+    ? [error.explanation.what, error.explanation.why].filter(Boolean).join(': ')
+    : String(error);
 }

@@ -5,7 +5,13 @@ import { escapeName } from '../protocol/file-name.ts';
 import { type Failure, OutcomeReplySchema } from '../protocol/messages.ts';
 import type { RunId } from '../protocol/names.ts';
 import type { Log } from '../system/log.ts';
-import { type RsyncConnection, type RsyncPass, type RsyncResult, rsyncExitMeanings, runRsync } from '../system/rsync.ts';
+import {
+  type RsyncConnection,
+  type RsyncPass,
+  type RsyncResult,
+  rsyncExitMeanings,
+  runRsync,
+} from '../system/rsync.ts';
 import type { RsyncItem } from '../system/rsync-output.ts';
 import { start } from '../system/run.ts';
 import { type SshConnection, SshError } from '../system/ssh.ts';
@@ -45,7 +51,10 @@ export interface TransferContext {
 }
 
 /** One pass, to its end: attempts, waits, and the server's word on what went wrong. */
-export async function transfer(context: TransferContext, pass: RsyncPass): Promise<{ status: 'ok' | 'partial'; unread: Unread[] }> {
+export async function transfer(
+  context: TransferContext,
+  pass: RsyncPass,
+): Promise<{ status: 'ok' | 'partial'; unread: Unread[] }> {
   const { session, log } = context;
   for (let state = firstAttempt; ; ) {
     let attempt: { result: AttemptResult; error: BytebackError; unread: Unread[] };
@@ -60,7 +69,13 @@ export async function transfer(context: TransferContext, pass: RsyncPass): Promi
       attempt = { result, error, unread: [] };
     }
     const { result, error, unread } = attempt;
-    if (pass.kind === 'inPlace' && result.kind === 'rsync' && result.exitCode === 23 && result.outcome == null && !result.diskFull) {
+    if (
+      pass.kind === 'inPlace' &&
+      result.kind === 'rsync' &&
+      result.exitCode === 23 &&
+      result.outcome == null &&
+      !result.diskFull
+    ) {
       // Files that vanished, changed their kind or cannot be read since the scan: the next pass takes them or names them.
       return { status: 'ok', unread: [] };
     }
@@ -138,14 +153,17 @@ function absolute(name: Buffer, side: string): Buffer {
 async function askOutcome(context: TransferContext, result: RsyncResult): Promise<Failure | null | undefined> {
   try {
     const connection = await context.session.connect();
-    const reply = await ask(connection, 'outcome', { run: context.run }, OutcomeReplySchema, { signal: context.session.signal });
+    const reply = await ask(connection, 'outcome', { run: context.run }, OutcomeReplySchema, {
+      signal: context.session.signal,
+    });
     return reply.failure;
   } catch (error) {
     context.session.signal.throwIfAborted();
     // The transfer's own failure is what counts; this was only to understand it.
     context.log.debug(`no outcome after ${result.exitCode}: ${whyOf(error)}`);
     if (error instanceof ServerFailure) return error.failure;
-    if (error instanceof SshError) return error.kind === 'unreachable' ? undefined : { ok: false, exit: error.exit, ...error.explanation };
+    if (error instanceof SshError)
+      return error.kind === 'unreachable' ? undefined : { ok: false, exit: error.exit, ...error.explanation };
     return undefined;
   }
 }
@@ -156,7 +174,11 @@ function errorOf(context: TransferContext, result: RsyncResult, outcome: Failure
   const meaning = rsyncExitMeanings[result.exitCode] ?? 'rsync failed';
   const why = `rsync exited ${result.exitCode}: ${meaning}${result.errors.cause === '' ? '' : ` (${escapeName(result.errors.cause)})`}`;
   if (result.errors.diskFull) {
-    return new BytebackError('storeFull', { what: 'the store is full', why, fix: 'on the server, run: byteback-prune --list' });
+    return new BytebackError('storeFull', {
+      what: 'the store is full',
+      why,
+      fix: 'on the server, run: byteback-prune --list',
+    });
   }
   const next = decideNext(
     { kind: 'rsync', exitCode: result.exitCode, moved: false, diskFull: false, outcome: null },
@@ -178,10 +200,20 @@ function errorOf(context: TransferContext, result: RsyncResult, outcome: Failure
 async function separate(connection: SshConnection, run: RunId, listFile: string, signal: AbortSignal): Promise<void> {
   const list = await open(listFile, 'r');
   try {
-    const program = start(connection.argvOf(`separate ${run}`), { stdin: list.fd, stdout: 'pipe', stderr: 'pipe', signal });
-    const [stdout, stderr, { exitCode }] = await Promise.all([collect(program.stdout), collect(program.stderr), program.ended]);
+    const program = start(connection.argvOf(`separate ${run}`), {
+      stdin: list.fd,
+      stdout: 'pipe',
+      stderr: 'pipe',
+      signal,
+    });
+    const [stdout, stderr, { exitCode }] = await Promise.all([
+      collect(program.stdout),
+      collect(program.stderr),
+      program.ended,
+    ]);
     signal.throwIfAborted();
-    if (exitCode === 255) throw new SshError('unreachable', connection.target.host, stderr.toString('utf8'), 'check the network');
+    if (exitCode === 255)
+      throw new SshError('unreachable', connection.target.host, stderr.toString('utf8'), 'check the network');
     const result = { stdout, stderr: stderr.toString('utf8'), exitCode };
     parseReply(connection.target.host, 'separate', result, v.object({ ok: v.literal(true) }));
   } finally {

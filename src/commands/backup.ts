@@ -1,5 +1,5 @@
 import { BaseCommand, durationMs, Flags, repeated } from '../cli/base-command.ts';
-import { runBackup, type RunReport } from '../client/run-backup.ts';
+import { type RunReport, runBackup } from '../client/run-backup.ts';
 import { loadClientConfig } from '../config/client-config.ts';
 import { clientPaths } from '../config/paths.ts';
 import { countInWords, durationInWords, sizeInWords } from '../output/units.ts';
@@ -11,7 +11,10 @@ export class BackupCommand extends BaseCommand {
     'well, so that cron mails only what needs a person; a snapshot exists only of a run that completed.';
   static override examples = [
     { description: 'Everything that client.toml says, and what is done', command: '<%= me %> --verbose' },
-    { description: 'Only one directory, now; the rest stays on the server as it is', command: '<%= me %> --source /srv/www' },
+    {
+      description: 'Only one directory, now; the rest stays on the server as it is',
+      command: '<%= me %> --source /srv/www',
+    },
     { description: 'What would be copied and what is left out', command: '<%= me %> --dry-run --verbose' },
   ];
   static override enableJsonFlag = true;

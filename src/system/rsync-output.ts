@@ -7,7 +7,10 @@ export function decodeRsyncName(text: string): Buffer {
   const parts: Buffer[] = [];
   let from = 0;
   for (const match of text.matchAll(/\\#([0-3][0-7]{2})/g)) {
-    parts.push(Buffer.from(text.slice(from, match.index), 'latin1'), Buffer.from([Number.parseInt(match[1] ?? '0', 8)]));
+    parts.push(
+      Buffer.from(text.slice(from, match.index), 'latin1'),
+      Buffer.from([Number.parseInt(match[1] ?? '0', 8)]),
+    );
     from = match.index + match[0].length;
   }
   parts.push(Buffer.from(text.slice(from), 'latin1'));
@@ -120,7 +123,11 @@ export function parseErrors(text: string): RsyncErrors {
     if (complaint !== undefined) complaints.push(complaint);
     const discarded = /^ERROR: (.*) failed verification -- update discarded/.exec(line);
     if (discarded !== null) {
-      complaints.push({ side: 'sender', name: decodeRsyncName(discarded[1] ?? ''), why: 'it changed while it was sent' });
+      complaints.push({
+        side: 'sender',
+        name: decodeRsyncName(discarded[1] ?? ''),
+        why: 'it changed while it was sent',
+      });
     }
     if (!/^(?:rsync error:|IO error encountered|WARNING:|IOERR)/.test(line) || cause === '') cause = line.trim();
   }

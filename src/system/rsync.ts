@@ -1,5 +1,15 @@
 import { createInterface } from 'node:readline';
-import { itemFormat, parseErrors, parseItem, parseProgress, parseStats, type RsyncErrors, type RsyncItem, type RsyncProgress, type RsyncStats } from './rsync-output.ts';
+import {
+  itemFormat,
+  parseErrors,
+  parseItem,
+  parseProgress,
+  parseStats,
+  type RsyncErrors,
+  type RsyncItem,
+  type RsyncProgress,
+  type RsyncStats,
+} from './rsync-output.ts';
 import { start } from './run.ts';
 import { diesWithParent } from './ssh.ts';
 
@@ -52,7 +62,13 @@ const commonFlags = ['-aHAX', '--numeric-ids', '--modify-window=-1', '--from0'];
 export function rsyncArgv(connection: RsyncConnection, pass: RsyncPass): [string, ...string[]] {
   const passFlags =
     pass.kind === 'inPlace'
-      ? ['--inplace', '--no-whole-file', `--block-size=${pass.blockSizeBytes}`, '--force', `--files-from=${pass.listFile}`]
+      ? [
+          '--inplace',
+          '--no-whole-file',
+          `--block-size=${pass.blockSizeBytes}`,
+          '--force',
+          `--files-from=${pass.listFile}`,
+        ]
       : ['--delete', '--delete-excluded', '--partial', `--filter=merge ${pass.rulesFile}`];
   return [
     'rsync',

@@ -45,13 +45,21 @@ export class SshError extends BytebackError {
  */
 export function sshFailureKind(stderr: string): SshFailureKind {
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED|Offending .* key in/.test(stderr)) return 'hostKeyChanged';
-  if (/Host key verification failed|host key is known for .* requested strict checking|No matching host key/i.test(stderr)) {
+  if (
+    /Host key verification failed|host key is known for .* requested strict checking|No matching host key/i.test(stderr)
+  ) {
     return 'hostKeyUnknown';
   }
-  if (/Permission denied|Too many authentication failures|UNPROTECTED PRIVATE KEY FILE|no mutual signature/.test(stderr)) {
+  if (
+    /Permission denied|Too many authentication failures|UNPROTECTED PRIVATE KEY FILE|no mutual signature/.test(stderr)
+  ) {
     return 'permission';
   }
-  if (/Bad configuration option|Can't open user config file|terminating, \d+ bad configuration|Bad owner or permissions/.test(stderr)) {
+  if (
+    /Bad configuration option|Can't open user config file|terminating, \d+ bad configuration|Bad owner or permissions/.test(
+      stderr,
+    )
+  ) {
     return 'configuration';
   }
   return 'unreachable';
@@ -109,7 +117,10 @@ export const diesWithParent = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
 export interface SshConnection {
   readonly target: SshTarget;
   /** Runs one command on the server. Every exit code but 255 is returned; 255 is ssh's own and thrown as SshError. */
-  exec(command: string, options?: { input?: string | Uint8Array; timeoutMs?: number; signal?: AbortSignal }): Promise<RunResult>;
+  exec(
+    command: string,
+    options?: { input?: string | Uint8Array; timeoutMs?: number; signal?: AbortSignal },
+  ): Promise<RunResult>;
   /** The same for a command that is talked to while it runs; its standard input may be a file's descriptor. */
   argvOf(command: string): readonly [string, ...string[]];
   /** The arguments of ssh that rsync's -e needs: a session on this connection. */
@@ -137,7 +148,20 @@ export async function openSsh(target: SshTarget, options: { signal?: AbortSignal
   };
   try {
     master = start(
-      [...diesWithParent, 'ssh', ...commonOptions(target), ...control, '-o', 'ControlMaster=yes', '-o', 'ControlPersist=no', '-N', '-T', '--', target.host],
+      [
+        ...diesWithParent,
+        'ssh',
+        ...commonOptions(target),
+        ...control,
+        '-o',
+        'ControlMaster=yes',
+        '-o',
+        'ControlPersist=no',
+        '-N',
+        '-T',
+        '--',
+        target.host,
+      ],
       { stderr: 'pipe', detached: true },
     );
   } catch (error) {
@@ -163,7 +187,13 @@ export async function openSsh(target: SshTarget, options: { signal?: AbortSignal
     await sleep(waitMs);
   }
   const sessionArgv = ['ssh', ...commonOptions(target), ...control, '-o', 'ControlMaster=no', '-T'];
-  const argvOf = (command: string): readonly [string, ...string[]] => ['ssh', ...sessionArgv.slice(1), '--', target.host, command];
+  const argvOf = (command: string): readonly [string, ...string[]] => [
+    'ssh',
+    ...sessionArgv.slice(1),
+    '--',
+    target.host,
+    command,
+  ];
   return {
     target,
     sessionArgv,
