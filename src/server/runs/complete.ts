@@ -1,0 +1,126 @@
+import { lstat } from 'node:fs/promises';
+import type { ServerConfig } from '../../config/server-config.ts';
+import { BytebackError } from '../../errors.ts';
+import { escapeName, unescapeName } from '../../protocol/file-name.ts';
+import type { CompleteReply, CompleteRequest } from '../../protocol/messages.ts';
+import { type ClientName, type SnapshotName, snapshotNameAt, snapshotTime } from '../../protocol/names.ts';
+import type { RunRecord } from '../../protocol/run-record.ts';
+import { createReadOnlySnapshot, listNestedSubvolumes, syncPath } from '../../system/btrfs.ts';
+import type { Clock } from '../../system/clock.ts';
+import { isMissing, syncDirectory } from '../../system/files.ts';
+import { tryLock } from '../../system/lock.ts';
+import { listSnapshotNames, type Store } from '../store.ts';
+import { lockedError } from './prepare.ts';
+import { copyRecord, readRecord, requireClientPlace, requireOpen, writeCurrentRecord } from './record.ts';
+
+/** rsync's exits after which the tree is whole: all done, some source files unread, some vanished. */
+const wholeExits: readonly number[] = [0, 23, 24];
+
+/**
+ * Closes a run: its record, then the read-only snapshot, then root's copy of the record. A crash between any two is
+ * mended by asking again for the same run, which always gives the same answer.
+ * @throws BytebackError locked, refused, storeFull.
+ */
+export async function complete(
+  client: ClientName,
+  request: CompleteRequest,
+  deps: { readonly config: ServerConfig; readonly store: Store; readonly clock: Clock },
+): Promise<CompleteReply> {
+  const { store, clock } = deps;
+  await requireClientPlace(store, client);
+  const lock = await tryLock(store.lockFile(client));
+  if (lock === undefined) throw lockedError(client);
+  try {
+    const last = await readRecord(store.runFile(client));
+    const record =
+      last?.run === request.run && last.state === 'completed'
+        ? last
+        : await closeRecord(store, requireOpen(last, request.run), request, clock.now());
+    const snapshot = record.snapshot;
+    if (snapshot === undefined) throw new Error('a completed run has a snapshot');
+    await takeSnapshot(store, client, snapshot);
+    await copyRecord(store, record);
+    return { ok: true, run: record.run, snapshot };
+  } catch (error) {
+    throw fullOrElse(error);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function closeRecord(store: Store, open: RunRecord, request: CompleteRequest, now: Date): Promise<RunRecord> {
+  requireWholeTransfer(open);
+  await requireNoNested(store, open.client);
+  const snapshot = nextSnapshotName(await listSnapshotNames(store, open.client), now);
+  const record: RunRecord = {
+    ...open,
+    state: 'completed',
+    completedAt: now.toISOString(),
+    snapshot,
+    status: request.status,
+    // Names come escaped; should a client send others, they are escaped here.
+    unread: request.unread.map((name) => escapeName(unescapeName(name))),
+    figures: request.figures,
+  };
+  await writeCurrentRecord(store, record);
+  return record;
+}
+
+function requireWholeTransfer({ run, transfers }: RunRecord): void {
+  const last = transfers.at(-1);
+  const refuse = (why: string) =>
+    new BytebackError('refused', {
+      what: `run ${run} cannot be completed`,
+      why,
+      fix: 'run byteback-backup again: a snapshot is only made of a whole run',
+    });
+  if (last === undefined) throw refuse('nothing was transferred in it');
+  if (last.failure !== null) {
+    const { exit, what, why, fix } = last.failure;
+    throw new BytebackError(exit, { what, ...(why === undefined ? {} : { why }), ...(fix === undefined ? {} : { fix }) });
+  }
+  if (!wholeExits.includes(last.exitCode)) throw refuse(`its last transfer ended with ${last.exitCode}`);
+}
+
+/** A subvolume inside `current` would be an empty directory in the snapshot, and its space nobody's. */
+async function requireNoNested(store: Store, client: ClientName): Promise<void> {
+  const nested = await listNestedSubvolumes(store.currentDir(client));
+  if (nested.length === 0) return;
+  throw new BytebackError('storeFull', {
+    what: 'a subvolume stands inside the backed up files on the server',
+    why: `it would miss the snapshot: ${nested.slice(0, 3).map((path) => escapeName(path)).join(', ')}`,
+    fix: `on the server, delete it: btrfs subvolume list -o ${store.currentDir(client)}`,
+  });
+}
+
+/** The name for a snapshot taken now: later than all that there are, whatever the clock did. */
+export function nextSnapshotName(existing: readonly SnapshotName[], now: Date): SnapshotName {
+  const newest = Math.max(0, ...existing.map((name) => snapshotTime(name)?.getTime() ?? 0));
+  const second = Math.floor(now.getTime() / 1000) * 1000;
+  return snapshotNameAt(new Date(Math.max(second, newest + 1000)));
+}
+
+async function takeSnapshot(store: Store, client: ClientName, snapshot: SnapshotName): Promise<void> {
+  const target = store.snapshotDir(client, snapshot);
+  try {
+    await lstat(target);
+    return;
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+  await createReadOnlySnapshot(store.currentDir(client), target);
+  await syncDirectory(store.snapshotsDir(client));
+  await syncPath(target);
+}
+
+/** A disk that is full or fails, whatever step noticed it. */
+function fullOrElse(error: unknown): unknown {
+  const text = error instanceof BytebackError ? `${error.explanation.why}` : String(error);
+  if (error instanceof BytebackError && error.exit !== 'bug') return error;
+  if (!/ENOSPC|EDQUOT|No space left on device|Disk quota exceeded/.test(text)) return error;
+  return new BytebackError(
+    'storeFull',
+    { what: 'the store is full', why: 'no snapshot could be made', fix: 'on the server, run: byteback-prune --free 10%' },
+    { cause: error },
+  );
+}

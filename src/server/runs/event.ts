@@ -1,0 +1,29 @@
+import type { Failure } from '../../protocol/messages.ts';
+import type { ClientName, RunId } from '../../protocol/names.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { Store } from '../store.ts';
+import { readRecord, requireClientPlace, requireOpen, writeCurrentRecord } from './record.ts';
+
+/** How a transfer ended, as receive tells it. */
+export interface TransferEnd {
+  readonly run: RunId;
+  /** rsync's, or 128 + signal. */
+  readonly exitCode: number;
+  /** Set when the server ended it, or saw the disk refuse. */
+  readonly failure: Failure | null;
+}
+
+/** More are never needed; a client that opens transfers without end does not grow the record without end. */
+const keptTransfers = 200;
+
+/** Writes into the run's record how a transfer ended. The transfer still holds the client's lock. */
+export async function recordTransfer(
+  client: ClientName,
+  end: TransferEnd,
+  { store, clock }: { store: Store; clock: Clock },
+): Promise<void> {
+  await requireClientPlace(store, client);
+  const record = requireOpen(await readRecord(store.runFile(client)), end.run);
+  const transfer = { endedAt: clock.now().toISOString(), exitCode: end.exitCode, failure: end.failure };
+  await writeCurrentRecord(store, { ...record, transfers: [...record.transfers, transfer].slice(-keptTransfers) });
+}

@@ -1,0 +1,49 @@
+import type { Readable } from 'node:stream';
+import * as v from 'valibot';
+import type { ServerConfig } from '../../config/server-config.ts';
+import { CompleteRequestSchema, type CompleteReply, FailureSchema, PrepareRequestSchema, type PrepareReply } from '../../protocol/messages.ts';
+import { ClientNameSchema, RunIdSchema } from '../../protocol/names.ts';
+import { readRequest } from '../helper-request.ts';
+import { complete } from './complete.ts';
+import { recordTransfer } from './event.ts';
+import { prepare, type RunDeps } from './prepare.ts';
+
+/** Everything that can be asked of the root helper byteback-snapshot: a closed set, no delete in it. */
+export const HelperRequestSchema = v.variant('verb', [
+  v.strictObject({ verb: v.literal('prepare'), client: ClientNameSchema, request: PrepareRequestSchema }),
+  v.strictObject({ verb: v.literal('complete'), client: ClientNameSchema, request: CompleteRequestSchema }),
+  v.strictObject({
+    verb: v.literal('event'),
+    client: ClientNameSchema,
+    run: RunIdSchema,
+    exitCode: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)),
+    failure: v.nullable(FailureSchema),
+  }),
+]);
+export type HelperRequest = v.InferInput<typeof HelperRequestSchema>;
+
+/** What the helper answers, and what it does after the answer is out. */
+export interface HelperAnswer {
+  readonly reply: PrepareReply | CompleteReply | { readonly ok: true };
+  readonly afterwards?: () => Promise<void>;
+}
+
+export interface HelperDeps extends RunDeps {
+  readonly config: ServerConfig;
+  /** Prunes when the store asks for it; its failure fails nothing else. */
+  readonly pruneAfterwards: () => Promise<void>;
+}
+
+/** Reads one request and does it. @throws BytebackError with the exit for the caller. */
+export async function answerHelper(input: Readable, deps: HelperDeps): Promise<HelperAnswer> {
+  const request = await readRequest(input, HelperRequestSchema);
+  switch (request.verb) {
+    case 'prepare':
+      return { reply: await prepare(request.client, request.request, deps) };
+    case 'event':
+      await recordTransfer(request.client, request, deps);
+      return { reply: { ok: true } };
+    case 'complete':
+      return { reply: await complete(request.client, request.request, deps), afterwards: deps.pruneAfterwards };
+  }
+}

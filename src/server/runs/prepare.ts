@@ -1,0 +1,111 @@
+import { randomBytes } from 'node:crypto';
+import type { ServerConfig } from '../../config/server-config.ts';
+import { BytebackError } from '../../errors.ts';
+import { escapeName } from '../../protocol/file-name.ts';
+import type { PrepareReply, PrepareRequest } from '../../protocol/messages.ts';
+import { type ClientName, parseRunId, type RunId, type SnapshotName, snapshotTime } from '../../protocol/names.ts';
+import type { RunRecord } from '../../protocol/run-record.ts';
+import type { Clock } from '../../system/clock.ts';
+import { tryLock } from '../../system/lock.ts';
+import { listSnapshotNames, type Store } from '../store.ts';
+import { pinMachine, readClientState } from './client-state.ts';
+import { readRecord, requireClientPlace, writeCurrentRecord } from './record.ts';
+import { roomBytes, storeFull } from './space.ts';
+
+/** What prepare and complete work with. */
+export interface RunDeps {
+  readonly config: ServerConfig;
+  readonly store: Store;
+  readonly clock: Clock;
+  /** Makes room for so many bytes more, by pruning, if it can. */
+  readonly makeRoom: (bytes: number) => Promise<void>;
+}
+
+const dayMs = 24 * 3_600_000;
+
+/**
+ * Opens a run: checks everything that could refuse it before anything is sent, voids the generation of `current` and
+ * gives out a new run id, which supersedes any open run.
+ * @throws BytebackError locked, tooSoon, storeFull, refused.
+ */
+export async function prepare(client: ClientName, request: PrepareRequest, deps: RunDeps): Promise<PrepareReply> {
+  const { store, clock } = deps;
+  await requireClientPlace(store, client);
+  const lock = await tryLock(store.lockFile(client));
+  if (lock === undefined) throw lockedError(client);
+  try {
+    await requireMachine(store, client, request.machineId);
+    const limit = deps.config.policyOf(client).snapshotsPerDay ?? deps.config.snapshotsPerDay;
+    requireNotTooSoon(await listSnapshotNames(store, client), limit, clock.now());
+    await requireRoom(request.expectedBytes, deps);
+    const last = await readRecord(store.runFile(client));
+    const generation = last?.state === 'completed' ? last.run : null;
+    const record: RunRecord = {
+      format: 1,
+      client,
+      run: newRunId(),
+      state: 'open',
+      machineId: request.machineId,
+      clientVersion: escapeName(request.version),
+      preparedAt: clock.now().toISOString(),
+      expectedBytes: request.expectedBytes,
+      previous: generation ?? last?.previous ?? null,
+      transfers: [],
+    };
+    await writeCurrentRecord(store, record);
+    return { ok: true, run: record.run, generation };
+  } finally {
+    await lock.release();
+  }
+}
+
+export function lockedError(client: ClientName): BytebackError {
+  return new BytebackError('locked', {
+    what: `another run of ${client} is going on`,
+    why: 'it holds the lock on the server',
+    fix: 'wait for its end; a run that is silent is ended by the server',
+  });
+}
+
+function newRunId(): RunId {
+  const run = parseRunId(randomBytes(16).toString('hex'));
+  if (run === undefined) throw new Error('a run id is 32 hexadecimal digits');
+  return run;
+}
+
+/** A cloned machine bears the name and the key of another: its files would be merged with the other's. */
+async function requireMachine(store: Store, client: ClientName, machineId: string): Promise<void> {
+  const { machineId: pinned } = await readClientState(store, client);
+  if (pinned === undefined) return pinMachine(store, client, machineId);
+  if (pinned === machineId) return;
+  throw new BytebackError('refused', {
+    what: `this is not the machine that ${client} has been so far`,
+    why: 'its machine id is another: it is a clone, or was installed anew',
+    fix: `a clone needs a name of its own: run byteback-setup-client there. If it takes the old one's place, run on the server: byteback client invite ${client} --replace`,
+  });
+}
+
+/** @throws BytebackError tooSoon, with the time from which the next snapshot is allowed. */
+export function requireNotTooSoon(snapshots: readonly SnapshotName[], perDay: number, now: Date): void {
+  const times = snapshots
+    .map((name) => snapshotTime(name)?.getTime() ?? 0)
+    // Those with a time to come count too: a clock that was set back opens no gap.
+    .filter((time) => time > now.getTime() - dayMs)
+    .sort((one, other) => one - other);
+  const oldest = times.at(-perDay);
+  if (times.length < perDay || oldest === undefined) return;
+  const next = new Date(oldest + dayMs);
+  throw new BytebackError('tooSoon', {
+    what: `${perDay} snapshots were taken in the last 24 hours, which is the limit`,
+    why: `the next is allowed at ${next.toISOString().slice(0, 19)}Z, in ${Math.ceil((next.getTime() - now.getTime()) / 60_000)} minutes`,
+    fix: 'wait, or raise snapshots_per_day in server.toml on the server',
+  });
+}
+
+async function requireRoom(expectedBytes: number, { store, makeRoom }: RunDeps): Promise<void> {
+  const room = await roomBytes(store.root);
+  if (room > expectedBytes) return;
+  await makeRoom(expectedBytes - room);
+  const roomNow = await roomBytes(store.root);
+  if (roomNow <= expectedBytes) throw storeFull(roomNow, expectedBytes);
+}
