@@ -13,7 +13,10 @@ import { systemClock } from '../system/clock.ts';
 async function answer(): Promise<HelperAnswer> {
   if (process.argv.length > 2) throw new BytebackError('usage', { what: 'byteback-snapshot takes no arguments' });
   if (process.getuid?.() !== 0) {
-    throw new BytebackError('usage', { what: 'byteback-snapshot must run as root', fix: 'sudo starts it; nobody else needs to' });
+    throw new BytebackError('usage', {
+      what: 'byteback-snapshot must run as root',
+      fix: 'sudo starts it; nobody else needs to',
+    });
   }
   const config = await loadServerConfig();
   const store = await openStore(config);
