@@ -2,10 +2,10 @@
  * `npm run package`: builds what a user installs, from a fresh build.
  * The same commit gives the same bytes: every time in a package is that of the last commit, every file is root's.
  */
-import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { run } from '../src/system/run.ts';
+import { ProgramError, run } from '../src/system/run.ts';
 import { version } from '../src/version.ts';
 import { copyrightOfByteback, copyrightOfRuntime } from './copyright.ts';
 
@@ -88,8 +88,14 @@ async function fillByteback(tree: string): Promise<void> {
 async function sourceDate(): Promise<number> {
   const given = process.env['SOURCE_DATE_EPOCH'];
   if (given !== undefined) return Number(given);
-  const { stdout } = await run(['git', 'log', '-1', '--format=%ct'], { cwd: root });
-  return Number(stdout.toString());
+  try {
+    const { stdout } = await run(['git', 'log', '-1', '--format=%ct'], { cwd: root });
+    return Number(stdout.toString());
+  } catch (error) {
+    if (!(error instanceof ProgramError)) throw error;
+    console.warn('no git history here: the packages carry the time of CHANGELOG.md');
+    return Math.floor((await stat(join(root, 'CHANGELOG.md'))).mtimeMs / 1000);
+  }
 }
 
 function controlOf(pkg: Package, installedKilobytes: number): string {
@@ -148,17 +154,27 @@ async function writeTree(pkg: Package, tree: string, date: number): Promise<void
 
 process.umask(0o022);
 const date = await sourceDate();
-await rm(dist, { recursive: true, force: true });
-for (const pkg of packages) {
-  const tree = join(dist, 'tree', pkg.name);
-  await mkdir(tree, { recursive: true });
-  await writeTree(pkg, tree, date);
-  const file = join(dist, `${pkg.name}_${version}_${pkg.architecture}.deb`);
-  // Fast rather than small: the runtime is 35 MB so, and would be 30 MB after half a minute of work.
-  await run(['dpkg-deb', '--root-owner-group', '-Zxz', '-z1', '--build', tree, file], {
-    env: { SOURCE_DATE_EPOCH: String(date) },
-    timeoutMs: 300_000,
-  });
-  console.log(`packaged ${relative(root, file)}`);
+const work = join(dist, `work.${process.pid}`);
+const made: string[] = [];
+try {
+  for (const pkg of packages) {
+    const tree = join(work, pkg.name);
+    const name = `${pkg.name}_${version}_${pkg.architecture}.deb`;
+    await mkdir(tree, { recursive: true });
+    await writeTree(pkg, tree, date);
+    // Fast rather than small: the runtime is 35 MB so, and would be 30 MB after half a minute of work.
+    await run(['dpkg-deb', '--root-owner-group', '-Zxz', '-z1', '--build', tree, join(work, name)], {
+      env: { SOURCE_DATE_EPOCH: String(date) },
+      timeoutMs: 300_000,
+    });
+    await rename(join(work, name), join(dist, name));
+    made.push(name);
+    console.log(`packaged ${relative(root, join(dist, name))}`);
+  }
+  // `apt install ./dist/*.deb` must not meet the packages of another version.
+  for (const name of await readdir(dist)) {
+    if (name.endsWith('.deb') && !made.includes(name)) await rm(join(dist, name));
+  }
+} finally {
+  await rm(work, { recursive: true, force: true });
 }
-await rm(join(dist, 'tree'), { recursive: true });

@@ -144,8 +144,18 @@ async function forgetByteback(scratch: string): Promise<void> {
  * @throws Error when a step fails, with all that it printed.
  */
 export async function installedMachine(options: MachineOptions = {}): Promise<InstalledMachine> {
-  // Not in /tmp, which is memory without everything that a disk can do, and not in /srv, which tests may back up.
+  // Not in /tmp, which is memory without everything that a disk can do.
   const scratch = await mkdtemp('/var/tmp/byteback-test-');
+  try {
+    return await setUp(scratch, options);
+  } catch (error) {
+    // The next test file must find the machine as it was.
+    await forgetByteback(scratch);
+    throw error;
+  }
+}
+
+async function setUp(scratch: string, options: MachineOptions): Promise<InstalledMachine> {
   const image = join(scratch, 'store.img');
   const adminKey = join(scratch, 'admin');
   const logFile = join(scratch, 'sshd.log');

@@ -61,7 +61,6 @@ let lint: string;
 beforeAll(async () => {
   tree = await mkdtemp(join(tmpdir(), 'byteback-house-'));
   const files: Record<string, string> = {
-    '.gitignore': '',
     'src/client/ends.ts': 'process.exit(1);\n',
     'src/cli/ends.ts': 'process.exit(1);\n',
   };
@@ -74,7 +73,6 @@ beforeAll(async () => {
     await mkdir(dirname(join(tree, path)), { recursive: true });
     await copyFile(join(root, path), join(tree, path));
   }
-  await run(['git', 'init', '-q', tree]);
   const biome = await run(
     [join(root, 'node_modules/.bin/biome'), 'lint', '--reporter=github', '--max-diagnostics=none', 'src'],
     { cwd: tree, accept: [1] },
