@@ -19,6 +19,7 @@ const entryPoints = {
   snapshot: 'src/cli/snapshot.ts',
   register: 'src/cli/register.ts',
   jailed: 'src/cli/jailed.ts',
+  jailed: 'src/cli/jailed.ts',
 };
 
 async function bundle(): Promise<void> {
