@@ -1,0 +1,95 @@
+import { text } from 'node:stream/consumers';
+import * as v from 'valibot';
+import { BytebackError } from '../errors.ts';
+import { unescapeName } from '../protocol/file-name.ts';
+import { maxMessageBytes, type SnapshotEntry, type Version, VersionSchema } from '../protocol/messages.ts';
+import type { ClientName } from '../protocol/names.ts';
+import { readRecord } from './runs/record.ts';
+import { isPlainRelative } from './sandbox/inside/separate.ts';
+import { noJail, startInJail, whyNoJail } from './sandbox/jail.ts';
+import { jailedProgramArgv } from './sandbox/jailed.ts';
+import { listSnapshotNames, type Store } from './store.ts';
+
+/** A look-up that takes longer is ended. */
+const lookUpTimeoutMs = 300_000;
+
+/** A client's snapshots, oldest first, each with what its run said of itself. */
+export async function listSnapshots(store: Store, client: ClientName): Promise<SnapshotEntry[]> {
+  const names = await listSnapshotNames(store, client);
+  const entries: SnapshotEntry[] = [];
+  for (const snapshot of names) {
+    // A record that is damaged hides no snapshot.
+    const record = await readRecord(store.snapshotRunFile(client, snapshot)).catch(() => undefined);
+    entries.push({ snapshot, status: record?.status ?? 'unknown' });
+  }
+  return entries;
+}
+
+/**
+ * The versions of some paths in all snapshots of a client, looked up in the jail, because links that somebody planted
+ * lead nowhere there.
+ * @param paths absolute, escaped.
+ */
+export async function listVersions(store: Store, client: ClientName, paths: readonly string[]): Promise<Version[]> {
+  for (const path of paths) requirePlainPath(path);
+  const snapshots = await listSnapshotNames(store, client);
+  if (snapshots.length === 0) return [];
+  const program = await startInJail({
+    directory: store.snapshotsDir(client),
+    access: 'read',
+    argv: jailedProgramArgv('versions'),
+    stdin: 'pipe',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    timeoutMs: lookUpTimeoutMs,
+  });
+  // When it ends early the pipe breaks; why it ended is told below.
+  program.stdin?.on('error', () => undefined);
+  program.stdin?.end(JSON.stringify({ snapshots, paths }));
+  const [stdout, stderr, { exitCode, timedOut }] = await Promise.all([
+    program.stdout === null ? Buffer.alloc(0) : atMost(program.stdout, () => program.kill('SIGKILL')),
+    program.stderr === null ? '' : text(program.stderr),
+    program.ended,
+  ]);
+  if (stdout === undefined) {
+    throw new BytebackError('usage', {
+      what: 'there are more versions than fit into one answer',
+      why: `the answer would be larger than ${maxMessageBytes} bytes`,
+      fix: 'ask for fewer paths at once',
+    });
+  }
+  if (timedOut || exitCode !== 0) {
+    const jail = whyNoJail(stderr);
+    if (jail !== undefined) throw noJail(jail);
+    throw new BytebackError('bug', {
+      what: 'the versions could not be looked up',
+      why: timedOut ? 'it took too long' : `the program in the sandbox exited ${exitCode}`,
+    });
+  }
+  return v.parse(v.object({ versions: v.array(VersionSchema) }), JSON.parse(stdout.toString('utf8'))).versions;
+}
+
+function requirePlainPath(path: string): void {
+  const bytes = unescapeName(path);
+  if (bytes.length === 1 && bytes[0] === 0x2f) return;
+  if (bytes[0] === 0x2f && !bytes.includes(0) && isPlainRelative(bytes.subarray(1))) return;
+  throw new BytebackError('usage', {
+    what: 'a path is refused',
+    why: 'it must be absolute, and without . and .. and doubled slashes',
+  });
+}
+
+/** All that a stream gives, or undefined when that is more than a message may be. */
+async function atMost(stream: NodeJS.ReadableStream, onTooMuch: () => void): Promise<Buffer | undefined> {
+  let bytes = 0;
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxMessageBytes) {
+      onTooMuch();
+      return undefined;
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

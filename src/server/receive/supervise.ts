@@ -1,0 +1,119 @@
+import { performance } from 'node:perf_hooks';
+import { BytebackError } from '../../errors.ts';
+import type { RunningProgram } from '../../system/run.ts';
+import { roomBytes, storeFull } from '../runs/space.ts';
+import { diskErrorIn } from './disk-errors.ts';
+import { readErrorLines } from './error-lines.ts';
+import { isProgress, WorkMeter } from './progress.ts';
+import { noJail, whyNoJail } from '../sandbox/jail.ts';
+
+/** What a session's rsync is held to. */
+export interface Limits {
+  /** Without progress for this long it is ended. */
+  readonly idleTimeoutMs: number;
+  /** A path in the store whose free space is watched; undefined for sessions that only read. */
+  readonly watchSpaceAt?: string;
+}
+
+/** How a supervised program ended. */
+export interface Ended {
+  /** Its own, or 128 + signal. */
+  readonly exitCode: number;
+  /** Set when the server ended it, the disk refused, or the jail could not be built. */
+  readonly failure: BytebackError | undefined;
+}
+
+/** How often the work of the processes is looked at. */
+const longestPollMs = 5000;
+/** How fast a client could fill the disk at most, in bytes per millisecond: it decides when to look again. */
+const fastestFillPerMs = 1_000_000;
+
+/**
+ * Waits for a program in the jail and watches over it: it is ended when it makes no progress, or when the free space
+ * falls below the reserve. Its messages go to `onLine`.
+ */
+export async function supervise(
+  program: RunningProgram,
+  limits: Limits,
+  onLine: (line: string) => void,
+): Promise<Ended> {
+  let failure: BytebackError | undefined;
+  const endIt = (why: BytebackError) => {
+    failure ??= why;
+    // bwrap's end ends everything in the jail, in whatever state it is.
+    program.kill('SIGKILL');
+  };
+  const lines =
+    program.stderr === null
+      ? Promise.resolve()
+      : readErrorLines(program.stderr, (line) => {
+          failure ??= diskErrorIn(line);
+          const jail = whyNoJail(line);
+          if (jail !== undefined) failure ??= noJail(jail);
+          onLine(line);
+        });
+  const stop = new AbortController();
+  const watches = [
+    watchProgress(program.pid, limits.idleTimeoutMs, stop.signal, endIt),
+    ...(limits.watchSpaceAt === undefined ? [] : [watchSpace(limits.watchSpaceAt, stop.signal, endIt)]),
+  ];
+  const [{ exitCode }] = await Promise.all([program.ended, lines]);
+  stop.abort();
+  await Promise.all(watches);
+  return { exitCode, failure };
+}
+
+async function watchProgress(pid: number, idleMs: number, signal: AbortSignal, endIt: (why: BytebackError) => void): Promise<void> {
+  const meter = new WorkMeter(pid);
+  let mark = await meter.read();
+  let since = performance.now();
+  const pollMs = Math.min(longestPollMs, Math.max(50, idleMs / 10));
+  while (await waited(pollMs, signal)) {
+    const now = await meter.read();
+    if (isProgress(mark, now)) {
+      mark = now;
+      since = performance.now();
+    } else if (performance.now() - since >= idleMs) {
+      endIt(
+        new BytebackError('refused', {
+          what: 'the server ended the session',
+          why: `nothing was sent or received for ${Math.round(idleMs / 1000)} seconds`,
+          fix: 'look at the connection; a slow client needs a larger idle_timeout in server.toml on the server',
+        }),
+      );
+      return;
+    }
+  }
+}
+
+async function watchSpace(path: string, signal: AbortSignal, endIt: (why: BytebackError) => void): Promise<void> {
+  for (let pollMs = 200; await waited(pollMs, signal); ) {
+    let room: number;
+    try {
+      room = await roomBytes(path);
+    } catch (error) {
+      endIt(new BytebackError('storeFull', { what: 'the free space of the store cannot be told', why: String(error) }));
+      return;
+    }
+    if (signal.aborted) return;
+    if (room <= 0) {
+      endIt(storeFull(room));
+      return;
+    }
+    pollMs = Math.min(longestPollMs, Math.max(250, room / fastestFillPerMs));
+  }
+}
+
+/** Waits; false when there is nothing to wait for any more. */
+function waited(ms: number, signal: AbortSignal): Promise<boolean> {
+  if (signal.aborted) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve(!signal.aborted);
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}

@@ -1,0 +1,144 @@
+import { BytebackError } from '../../errors.ts';
+import type { Failure } from '../../protocol/messages.ts';
+import type { ClientName, RunId, SnapshotName } from '../../protocol/names.ts';
+import { buildRsyncArgv, type RsyncOptions } from '../../protocol/rsync-options.ts';
+import { type Lock, tryLock } from '../../system/lock.ts';
+import { rsyncVersion } from '../../system/rsync-version.ts';
+import { failureOf } from '../helper-request.ts';
+import { lockedError } from '../runs/prepare.ts';
+import { readRecord, requireOpen } from '../runs/record.ts';
+import { roomBytes, storeFull } from '../runs/space.ts';
+import { startInJail } from '../sandbox/jail.ts';
+import { jailedProgramArgv } from '../sandbox/jailed.ts';
+import { listSnapshotNames, type Store } from '../store.ts';
+import { askRoot, failureIn } from './root-helper.ts';
+import { supervise } from './supervise.ts';
+
+/** One session of a client that moves files. */
+export interface Session {
+  readonly client: ClientName;
+  readonly store: Store;
+  readonly idleTimeoutMs: number;
+  /** A line for the client's stderr. */
+  readonly say: (line: string) => void;
+}
+
+/** The end of a session: rsync's exit, and why the server ended or refused it. */
+export interface SessionEnd {
+  readonly exitCode: number;
+  readonly failure: BytebackError | undefined;
+}
+
+/** After a lost connection the old receiver needs a moment to notice. */
+const lockPatienceMs = 5000;
+
+async function lockOf({ client, store }: Session): Promise<Lock> {
+  for (const start = performance.now(); ; ) {
+    const lock = await tryLock(store.lockFile(client));
+    if (lock !== undefined) return lock;
+    if (performance.now() - start > lockPatienceMs) throw lockedError(client);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+async function serverSideOf({ idleTimeoutMs }: Session) {
+  const [major, minor] = await rsyncVersion();
+  return {
+    timeoutSeconds: Math.max(1, Math.ceil(idleTimeoutMs / 1000)),
+    // 3.5.0 is the first to have --confine-root; those before call it an unknown option.
+    confine: major > 3 || (major === 3 && minor >= 5),
+  };
+}
+
+/** Receives the files of a run: rsync in the jail, writing to `current`. The run's record says how it ended. */
+export async function transfer(session: Session, run: RunId, options: RsyncOptions): Promise<SessionEnd> {
+  const { client, store } = session;
+  const [lock, serverSide] = await Promise.all([lockOf(session), serverSideOf(session)]);
+  try {
+    // Under the lock: no prepare can come in between.
+    requireOpen(await readRecord(store.runFile(client)), run);
+    const room = await roomBytes(store.fsDir(client));
+    const end = room <= 0 ? { exitCode: 1, failure: storeFull(room) } : await receiveFiles(session, lock, options, serverSide);
+    const recorded = await askRoot('snapshot', {
+      verb: 'event',
+      client,
+      run,
+      exitCode: Math.min(255, end.exitCode),
+      failure: end.failure === undefined ? null : failureOf(end.failure),
+    });
+    return { exitCode: end.exitCode, failure: end.failure ?? errorOf(failureIn(recorded)) };
+  } finally {
+    await lock.release();
+  }
+}
+
+async function receiveFiles(
+  session: Session,
+  lock: Lock,
+  options: RsyncOptions,
+  serverSide: Awaited<ReturnType<typeof serverSideOf>>,
+): Promise<SessionEnd> {
+  const directory = session.store.fsDir(session.client);
+  const rsync = await startInJail({
+    directory,
+    access: 'write',
+    argv: buildRsyncArgv('push', options, serverSide),
+    stdin: 'inherit',
+    stdout: 'inherit',
+    stderr: 'pipe',
+    lockFd: lock.fd,
+  });
+  return supervise(rsync, { idleTimeoutMs: session.idleTimeoutMs, watchSpaceAt: directory }, session.say);
+}
+
+/** Makes files single that share their content with other names, before they are written in place. */
+export async function separate(session: Session, run: RunId): Promise<SessionEnd> {
+  const { client, store } = session;
+  const lock = await lockOf(session);
+  try {
+    requireOpen(await readRecord(store.runFile(client)), run);
+    const directory = store.fsDir(client);
+    const room = await roomBytes(directory);
+    if (room <= 0) return { exitCode: 1, failure: storeFull(room) };
+    const program = await startInJail({
+      directory,
+      access: 'write',
+      argv: jailedProgramArgv('separate'),
+      stdin: 'inherit',
+      stdout: 'inherit',
+      stderr: 'pipe',
+      lockFd: lock.fd,
+    });
+    return await supervise(program, { idleTimeoutMs: session.idleTimeoutMs, watchSpaceAt: directory }, session.say);
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Sends files of a snapshot: rsync in a jail that sees exactly that snapshot's files and can write nothing. */
+export async function restore(session: Session, snapshot: SnapshotName, options: RsyncOptions): Promise<SessionEnd> {
+  const { client, store } = session;
+  const [snapshots, serverSide] = await Promise.all([listSnapshotNames(store, client), serverSideOf(session)]);
+  if (!snapshots.includes(snapshot)) {
+    throw new BytebackError('refused', {
+      what: 'no such snapshot',
+      why: `${client} has no snapshot ${snapshot}`,
+      fix: 'list what there is: byteback-restore',
+    });
+  }
+  const rsync = await startInJail({
+    directory: store.snapshotFsDir(client, snapshot),
+    access: 'read',
+    argv: buildRsyncArgv('pull', options, serverSide),
+    stdin: 'inherit',
+    stdout: 'inherit',
+    stderr: 'pipe',
+  });
+  return supervise(rsync, { idleTimeoutMs: session.idleTimeoutMs }, session.say);
+}
+
+function errorOf(failure: Failure | undefined): BytebackError | undefined {
+  if (failure === undefined) return undefined;
+  const { exit, what, why, fix } = failure;
+  return new BytebackError(exit, { what, ...(why === undefined ? {} : { why }), ...(fix === undefined ? {} : { fix }) });
+}
