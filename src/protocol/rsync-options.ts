@@ -90,12 +90,14 @@ const pushTable: Table = {
 
 const pullTable: Table = {
   requiredLetters: completeLetters,
-  optionalLetters: 'rdRWcISxzv',
+  // -n: a comparison that sends no content; -b: the client keeps what it replaces.
+  optionalLetters: 'nbrdRWcISxzv',
   required: ['--numeric-ids', '--files-from', '--from0'],
   long: {
     ...sharedLong,
     // Names travel over the wire, never in the command.
     '--files-from': isOneOf('-'),
+    '--suffix': (value) => /^\.before-\d{4}-\d{2}-\d{2}T\d{6}Z$/.test(value),
     '--from0': hasNoValue,
     '--no-relative': hasNoValue,
     '--no-implied-dirs': hasNoValue,

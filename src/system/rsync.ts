@@ -51,7 +51,7 @@ export function blockSizeFor(sizeBytes: number): number {
 }
 
 /** rsync splits -e at spaces itself and knows both quotes, doubled inside. */
-function quoteForRsh(word: string): string {
+export function quoteForRsh(word: string): string {
   return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "''")}'`;
 }
 
@@ -89,7 +89,7 @@ export function rsyncArgv(connection: RsyncConnection, pass: RsyncPass): [string
 }
 
 /** rsync takes options from these too; a run must not depend on who started it. */
-const noEnvironment = {
+export const noEnvironment = {
   RSYNC_RSH: '',
   RSYNC_PROTECT_ARGS: '',
   RSYNC_OLD_ARGS: '',

@@ -129,9 +129,12 @@ export function whereElse(
   const held = versions.map((version) => version.snapshot).toSorted();
   const older = held.findLast((name) => name < snapshot);
   const newer = held.find((name) => name > snapshot);
-  const nearest = older ?? newer;
+  const places = [
+    ...(older === undefined ? [] : [`before it in ${older}`]),
+    ...(newer === undefined ? [] : [`after it in ${newer}`]),
+  ];
   return {
-    why: `it is not in ${snapshot}, but in ${[older, newer].filter((name) => name !== undefined).join(' before and ')} ${older !== undefined && newer !== undefined ? 'after it' : older === undefined ? 'after it' : 'before it'}`,
-    ...(nearest === undefined ? {} : { fix: `take it from there: --snapshot ${nearest}` }),
+    why: `it is not in ${snapshot}, but ${places.join(' and ')}`,
+    fix: `take it from there: --snapshot ${older ?? newer}`,
   };
 }
