@@ -19,7 +19,6 @@ const entryPoints = {
   snapshot: 'src/cli/snapshot.ts',
   register: 'src/cli/register.ts',
   jailed: 'src/cli/jailed.ts',
-  jailed: 'src/cli/jailed.ts',
 };
 
 async function bundle(): Promise<void> {
