@@ -122,7 +122,8 @@ export function recordDeletion(history: History, name: string, freedBytes: numbe
   history.thinned = true;
   if (newer === undefined) return;
   if (freedBytes !== undefined && older === undefined) learnRatio(history, expected, freed);
-  if (freedBytes !== undefined && older !== undefined) learnYield(history, Math.min(entry.bornBytes, newer.diedBytes), freed);
+  if (freedBytes !== undefined && older !== undefined)
+    learnYield(history, Math.min(entry.bornBytes, newer.diedBytes), freed);
   moveOn(entry, older, newer, freed);
 }
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { BytebackError, reasonOf } from '../errors.ts';
-import { ClientNameSchema, type ClientName } from '../protocol/names.ts';
+import { type ClientName, ClientNameSchema } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
 import { isMissing, writeFileAtomically } from '../system/files.ts';
 import { tryLock } from '../system/lock.ts';
@@ -105,7 +105,12 @@ export interface Released {
 }
 
 /** Releases a snapshot; releasing one that the guard held ends the pause of its client too. */
-export async function releaseSnapshot(store: Store, clock: Clock, client: ClientName, snapshot: string): Promise<Released> {
+export async function releaseSnapshot(
+  store: Store,
+  clock: Clock,
+  client: ClientName,
+  snapshot: string,
+): Promise<Released> {
   let outcome: Released = { released: false, resumed: false };
   await changeHolds(store, clock, (holds) => {
     const its = (entry: { client: ClientName }) => entry.client === client;

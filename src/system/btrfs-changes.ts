@@ -8,7 +8,10 @@ export async function generationOf(snapshot: string): Promise<number> {
   const { stdout } = await run(['btrfs', 'subvolume', 'find-new', '--', snapshot, '9999999999999']);
   const marker = /^transid marker was (\d+)$/m.exec(stdout.toString('latin1'))?.[1];
   if (marker === undefined) {
-    throw new BytebackError('bug', { what: 'cannot read the output of btrfs subvolume find-new', why: 'no marker in it' });
+    throw new BytebackError('bug', {
+      what: 'cannot read the output of btrfs subvolume find-new',
+      why: 'no marker in it',
+    });
   }
   return Number(marker);
 }

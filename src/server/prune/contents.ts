@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { byTime } from '../../retention/importance.ts';
 import { type ClientName, parseClientName, snapshotTime } from '../../protocol/names.ts';
+import { byTime } from '../../retention/importance.ts';
 import { listSubvolumes } from '../../system/btrfs-changes.ts';
 import { isMissing } from '../../system/files.ts';
 import { listClientNames, requireRootsDirectory, type Store } from '../store.ts';

@@ -1,0 +1,119 @@
+import { appendFile, mkdir, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { reasonOf } from '../errors.ts';
+import { emptyHistory, type History } from '../retention/history.ts';
+import { isMissing, writeFileAtomically } from '../system/files.ts';
+import type { Log } from '../system/log.ts';
+import type { Store } from './store.ts';
+
+const Bytes = v.pipe(v.number(), v.finite());
+
+const HistorySchema = v.object({
+  entries: v.array(
+    v.object({
+      name: v.string(),
+      time: v.number(),
+      status: v.picklist(['ok', 'partial', 'unknown']),
+      bornBytes: Bytes,
+      diedBytes: Bytes,
+    }),
+  ),
+  runs: v.array(v.object({ time: v.number(), writtenBytes: Bytes, first: v.optional(v.boolean()) })),
+  middleYield: Bytes,
+  diskRatio: Bytes,
+  thinned: v.boolean(),
+});
+
+/**
+ * What pruning remembers between two runs: `.byteback/ledger/state.json`. All of it can be lost: what is on the disk is
+ * the truth, and figures that are missing are measured anew.
+ */
+const StateSchema = v.object({
+  format: v.literal(1),
+  /** See ClockMemory. */
+  clock: v.object({ lastSeen: v.optional(v.number()), suspectSince: v.optional(v.number()) }),
+  /** The settings that pruning goes by: those of server.toml, unless a change of them waits to be confirmed. */
+  settings: v.optional(v.unknown()),
+  clients: v.record(
+    v.string(),
+    v.object({
+      history: HistorySchema,
+      /** The tree as the last completed run found it. */
+      treeBytes: v.optional(v.number()),
+      treeFiles: v.optional(v.number()),
+    }),
+  ),
+});
+
+/** One client in the ledger. */
+export interface LedgerClient {
+  history: History;
+  treeBytes?: number | undefined;
+  treeFiles?: number | undefined;
+}
+
+export interface Ledger {
+  clock: { lastSeen?: number | undefined; suspectSince?: number | undefined };
+  settings?: unknown;
+  clients: Record<string, LedgerClient>;
+}
+
+/** One line of the ledger of a year, `.byteback/ledger/2026.jsonl`: what was done and why, for people and programs. */
+export interface LedgerLine {
+  readonly at: string;
+  readonly event: 'run' | 'pruning' | 'pruned' | 'lost' | 'balance' | 'reserve' | 'paused';
+  readonly [detail: string]: unknown;
+}
+
+function ledgerDir(store: Store): string {
+  return join(store.stateDir, 'ledger');
+}
+
+function stateFile(store: Store): string {
+  return join(ledgerDir(store), 'state.json');
+}
+
+/** Reads what is remembered; a damaged file is put aside and said, and everything measured anew. */
+export async function readLedger(store: Store, log: Log): Promise<Ledger> {
+  const path = stateFile(store);
+  try {
+    const { clock, settings, clients } = v.parse(StateSchema, JSON.parse(await readFile(path, 'utf8')));
+    return { clock, ...(settings === undefined ? {} : { settings }), clients: clients as Ledger['clients'] };
+  } catch (error) {
+    if (!isMissing(error)) {
+      log.warn(`the ledger is damaged and begun anew, the old one is beside it: ${path}: ${reasonOf(error)}`);
+      await rename(path, `${path}.damaged`).catch((reason: unknown) => log.debug(reasonOf(reason)));
+    }
+    return { clock: {}, clients: {} };
+  }
+}
+
+/** Keeps what is known. A full disk is no reason to stop: the ledger is only a memory, so that is said and no more. */
+export async function writeLedger(store: Store, ledger: Ledger, log: Log): Promise<void> {
+  try {
+    await mkdir(ledgerDir(store), { recursive: true, mode: 0o700 });
+    await writeFileAtomically(stateFile(store), `${JSON.stringify({ format: 1, ...ledger })}\n`, { mode: 0o600 });
+  } catch (error) {
+    log.warn(`cannot write the ledger: ${reasonOf(error)}`);
+  }
+}
+
+/** Adds lines to the year's ledger; on a full disk they are only logged. */
+export async function appendToLedger(store: Store, lines: readonly LedgerLine[], log: Log): Promise<void> {
+  const year = lines[0]?.at.slice(0, 4);
+  if (year === undefined) return;
+  try {
+    await mkdir(ledgerDir(store), { recursive: true, mode: 0o700 });
+    const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+    await appendFile(join(ledgerDir(store), `${year}.jsonl`), text, { mode: 0o600, flush: true });
+  } catch (error) {
+    log.warn(`cannot write to the ledger of ${year}: ${reasonOf(error)}`);
+  }
+}
+
+/** The part of a client, made when it is new. */
+export function ledgerClient(ledger: Ledger, client: string): LedgerClient {
+  ledger.clients[client] ??= { history: emptyHistory() };
+  return ledger.clients[client];
+}

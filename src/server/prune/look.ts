@@ -1,0 +1,146 @@
+import type { ClientName } from '../../protocol/names.ts';
+import { judgeClock } from '../../retention/clock-sanity.ts';
+import { expectedNeedBytes, freeSpaceToReach } from '../../retention/need.ts';
+import { planDeletions } from '../../retention/plan.ts';
+import type { Aim, Hold, StoreState } from '../../retention/types.ts';
+import { pauseClient, readHolds } from '../holds.ts';
+import { appendToLedger, type Ledger, readLedger, writeLedger } from '../ledger.ts';
+import { readSnapshots, type StoredSnapshot } from './contents.ts';
+import { observe } from './observe.ts';
+import type { PruneDeps, PruneOptions } from './prune.ts';
+import { completedBy, differ, parseSettings, policyOf, type Settings, settingsOf } from './settings.ts';
+import { readSpace, type Space } from './space.ts';
+import { inBytes } from './words.ts';
+
+/** Everything that a prune decides upon, as it is on the disk now. */
+export interface Seen {
+  readonly contents: ReadonlyMap<ClientName, readonly StoredSnapshot[]>;
+  readonly ledger: Ledger;
+  readonly settings: Settings;
+  space: Space;
+  /** Snapshots that could not be deleted in this prune, with the reason. */
+  readonly stuck: Hold[];
+  /** Undefined when there is enough room. */
+  readonly aim?: Aim;
+  /** Why nothing may be pruned now. */
+  readonly refusal?: string;
+  /** The state as `space` and `ledger` say it at this moment. */
+  state(): StoreState;
+}
+
+/** More than this part of all snapshots is not deleted by changed settings alone. */
+const changedSettingsPart = 0.1;
+/** Room that a run is given beyond what it announced: metadata, and what was guessed. */
+const announcedMargin = 1.05;
+
+/** The free space that no run may use up: room for what is written while it runs, and for the next prune. */
+export function reserveBytes(totalBytes: number): number {
+  return Math.min(1_000_000_000, totalBytes / 20);
+}
+
+/** @param record false to leave the ledger as it is: for a mere look. */
+export async function look(
+  options: PruneOptions,
+  { config, store, clock, log }: PruneDeps,
+  { record }: { record: boolean },
+): Promise<Seen> {
+  const now = clock.now();
+  const [contents, ledger, space] = await Promise.all([
+    readSnapshots(store),
+    readLedger(store, log),
+    readSpace(store.root, config.prune.startPercent),
+  ]);
+  const { lines, disasters } = await observe(ledger, contents, { now, log });
+  if (record) {
+    for (const { client, reason, lastGood } of disasters) {
+      log.warn(
+        `${client}: ${reason}. Its snapshot ${lastGood ?? ''} is held and its pruning paused; when all is well: byteback release ${client} ${lastGood ?? ''}`,
+      );
+      await pauseClient(store, clock, { client, reason, lastGood });
+      lines.push({ at: now.toISOString(), event: 'paused', client, why: reason });
+    }
+    await appendToLedger(store, lines, log);
+  }
+  const holds = await readHolds(store);
+  const newest = [...contents.values()]
+    .map((snapshots) => snapshots.at(-1)?.time ?? 0)
+    .reduce((a, b) => Math.max(a, b), 0);
+  const verdict = judgeClock(now.getTime(), newest === 0 ? undefined : newest, memoryOf(ledger));
+  ledger.clock = options.confirm === true ? { lastSeen: now.getTime() } : { ...verdict.memory };
+  const refusal = options.confirm === true ? undefined : verdict.why;
+
+  const present = settingsOf(config, contents.keys());
+  const stuck: Hold[] = [];
+  const seen = (settings: Settings): Seen => ({
+    contents,
+    ledger,
+    settings,
+    space,
+    stuck,
+    ...(refusal === undefined ? {} : { refusal }),
+    state() {
+      return {
+        now: now.getTime(),
+        freeBytes: this.space.freeBytes,
+        clients: [...contents.keys()].map((name) => {
+          const its = ledger.clients[name];
+          const paused = holds.paused.find(({ client }) => client === name);
+          return {
+            name,
+            policy: policyOf(settings, name),
+            snapshots: its?.history.entries ?? [],
+            ...(its === undefined ? {} : { middleYield: its.history.middleYield }),
+            ...(paused === undefined ? {} : { paused: paused.reason }),
+          };
+        }),
+        holds: [...holds.holds.map(({ client, snapshot, reason }) => ({ client, name: snapshot, reason })), ...stuck],
+      };
+    },
+  });
+
+  const remembered = parseSettings(ledger.settings);
+  let chosen = seen(present);
+  let aim = aimOf(options, chosen, now.getTime());
+  if (remembered !== undefined && differ(remembered, present) && options.confirm !== true) {
+    const count = aim === undefined ? 0 : planDeletions(chosen.state(), aim).pruned.length;
+    const all = [...contents.values()].reduce((sum, snapshots) => sum + snapshots.length, 0);
+    if (count > all * changedSettingsPart) {
+      log.warn(
+        `changed settings would delete ${count} of ${all} snapshots; until you confirm it with byteback-prune --confirm, the settings from before hold`,
+      );
+      chosen = seen(completedBy(remembered, present));
+      aim = aimOf(options, chosen, now.getTime());
+    }
+  }
+  ledger.settings = chosen.settings;
+  if (record) await writeLedger(store, ledger, log);
+  const { metadataFreePercent, dataFreeBytes } = space;
+  if (space.freeBytes < dataFreeBytes)
+    log.info(`metadata are short: ${metadataFreePercent.toFixed(1)} % free; data: ${inBytes(dataFreeBytes)}`);
+  return aim === undefined ? chosen : Object.assign(chosen, { aim });
+}
+
+function memoryOf({ clock: { lastSeen, suspectSince } }: Ledger) {
+  return { ...(lastSeen === undefined ? {} : { lastSeen }), ...(suspectSince === undefined ? {} : { suspectSince }) };
+}
+
+/** What is to be reached now: what was asked for, or what the settings and the runs to come demand. */
+function aimOf({ order, freeTarget, demand }: PruneOptions, seen: Seen, now: number): Aim | undefined {
+  const { space, settings, ledger } = seen;
+  const { totalBytes, freeBytes } = space;
+  if (freeTarget !== undefined) {
+    const target = typeof freeTarget === 'number' ? freeTarget : (totalBytes * freeTarget.percent) / 100;
+    return freeBytes < target ? { freeBytes: target, order } : undefined;
+  }
+  const needBytes = expectedNeedBytes(
+    Object.values(ledger.clients).map(({ history }) => history.runs),
+    now,
+  );
+  const standing = freeSpaceToReach({ freeBytes, totalBytes, needBytes }, settings);
+  if (demand === undefined) return standing === undefined ? undefined : { freeBytes: standing, order };
+  const asked = demand.bytes * announcedMargin;
+  const least = asked + reserveBytes(totalBytes);
+  const comfortable = Math.max(standing ?? 0, asked + (totalBytes * settings.startPercent) / 100);
+  if (freeBytes >= comfortable) return undefined;
+  return { freeBytes: comfortable, order, demand: { client: demand.client, freeBytes: least } };
+}

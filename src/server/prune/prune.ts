@@ -1,0 +1,161 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ServerConfig } from '../../config/server-config.ts';
+import type { ClientName } from '../../protocol/names.ts';
+import { makePlan } from '../../retention/plan.ts';
+import type { Decision, PruneOrder } from '../../retention/types.ts';
+import type { Clock } from '../../system/clock.ts';
+import { tryLock } from '../../system/lock.ts';
+import type { Log } from '../../system/log.ts';
+import type { Store } from '../store.ts';
+import { carryOut } from './carry-out.ts';
+import { look } from './look.ts';
+import { keepReserve } from './reserve.ts';
+import { readSpace, type Space } from './space.ts';
+import { inBytes, inPercent } from './words.ts';
+
+/** What a prune is asked for. */
+export interface PruneOptions {
+  /** `list`: the order in which everything would go; `dry-run`: what would go now; `run`: delete it. */
+  readonly mode: 'list' | 'dry-run' | 'run';
+  readonly order: PruneOrder;
+  /** Free space to reach, in bytes or percent, instead of what the settings say. */
+  readonly freeTarget?: number | { readonly percent: number };
+  /** A run that needs so many bytes: its client may pay for it with its own history, whatever its share. */
+  readonly demand?: { readonly client: ClientName; readonly bytes: number };
+  /** The admin has seen what changed settings would delete. */
+  readonly confirm?: boolean;
+}
+
+/** What a prune needs. */
+export interface PruneDeps {
+  readonly config: ServerConfig;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** One snapshot that was deleted. */
+export interface Deletion {
+  readonly client: string;
+  readonly snapshot: string;
+  readonly reason: string;
+  readonly freedBytes: number;
+}
+
+/** How a prune ended. */
+export interface PruneReport {
+  readonly mode: PruneOptions['mode'];
+  readonly order: PruneOrder;
+  /**
+   * `enough`: nothing had to go. `reached`: now there is enough. `short`: no more may go, `why` says it.
+   * `refused`: nothing is pruned for now. `busy`: another prune is at work. `planned`: nothing was to be done.
+   */
+  readonly outcome: 'enough' | 'reached' | 'short' | 'refused' | 'busy' | 'planned';
+  readonly why?: string;
+  readonly totalBytes: number;
+  readonly freeBytesBefore: number;
+  readonly freeBytesAfter: number;
+  /** The free space that was wanted. */
+  readonly aimBytes?: number;
+  /** The whole plan, for `list` and `dry-run`: first what goes, in order. */
+  readonly decisions: readonly Decision[];
+  readonly deleted: readonly Deletion[];
+}
+
+/** Another pruner is waited for this long by a run that needs the room. */
+const patienceMs = 5 * 60_000;
+
+/**
+ * Frees space when there is too little, by deleting snapshots in the order that `retention/` decides. One at a time in a
+ * store. May be killed at any point: a snapshot is deleted as a whole or not at all, and the next prune begins from what
+ * is on the disk.
+ */
+export async function prune(options: PruneOptions, deps: PruneDeps): Promise<PruneReport> {
+  const { store, config, clock, log } = deps;
+  if (options.mode !== 'run') return await plan(options, deps);
+  await mkdir(join(store.stateDir, 'ledger'), { recursive: true, mode: 0o700 });
+  const lock = await pruneLock(store, clock, options.demand === undefined ? 0 : patienceMs);
+  if (lock === undefined) {
+    const space = await readSpace(store.root, config.prune.startPercent);
+    log.info('another prune is at work');
+    return unchanged(options, space, 'busy', 'another prune is at work');
+  }
+  try {
+    const seen = await look(options, deps, { record: true });
+    if (seen.refusal !== undefined) {
+      log.warn(`nothing is pruned: ${seen.refusal}`);
+      return unchanged(options, seen.space, 'refused', seen.refusal);
+    }
+    if (seen.aim === undefined) {
+      await keepReserve(store, seen.space, log);
+      return unchanged(options, seen.space, 'enough');
+    }
+    const { space } = seen;
+    log.info(
+      `${inBytes(space.freeBytes)} free (${inPercent(space.freeBytes, space.totalBytes)}), ${inBytes(seen.aim.freeBytes)} wanted`,
+    );
+    const done = await carryOut(seen, seen.aim, deps);
+    if (done.why !== undefined) log.warn(`too little could be freed: ${done.why}`);
+    await keepReserve(store, done.space, log);
+    return {
+      mode: 'run',
+      order: options.order,
+      outcome: done.why === undefined ? 'reached' : 'short',
+      ...(done.why === undefined ? {} : { why: done.why }),
+      totalBytes: space.totalBytes,
+      freeBytesBefore: space.freeBytes,
+      freeBytesAfter: done.space.freeBytes,
+      aimBytes: seen.aim.freeBytes,
+      decisions: [],
+      deleted: done.deleted,
+    };
+  } finally {
+    await lock.release();
+  }
+}
+
+async function plan(options: PruneOptions, deps: PruneDeps): Promise<PruneReport> {
+  const seen = await look(options, deps, { record: false });
+  const { space } = seen;
+  const { refusal } = seen;
+  const everything = options.mode === 'list' && options.freeTarget === undefined;
+  const aim = everything ? { freeBytes: Number.POSITIVE_INFINITY, order: options.order } : seen.aim;
+  const { decisions, shortfall, freeBytes } = makePlan(seen.state(), aim ?? { freeBytes: 0, order: options.order });
+  const why = refusal ?? (everything ? undefined : shortfall);
+  return {
+    mode: options.mode,
+    order: options.order,
+    outcome: refusal !== undefined ? 'refused' : aim === undefined ? 'enough' : 'planned',
+    ...(why === undefined ? {} : { why }),
+    totalBytes: space.totalBytes,
+    freeBytesBefore: space.freeBytes,
+    freeBytesAfter: everything ? space.freeBytes : freeBytes,
+    ...(seen.aim === undefined ? {} : { aimBytes: seen.aim.freeBytes }),
+    decisions,
+    deleted: [],
+  };
+}
+
+function unchanged(options: PruneOptions, space: Space, outcome: PruneReport['outcome'], why?: string): PruneReport {
+  return {
+    mode: options.mode,
+    order: options.order,
+    outcome,
+    ...(why === undefined ? {} : { why }),
+    totalBytes: space.totalBytes,
+    freeBytesBefore: space.freeBytes,
+    freeBytesAfter: space.freeBytes,
+    decisions: [],
+    deleted: [],
+  };
+}
+
+async function pruneLock(store: Store, clock: Clock, waitMs: number) {
+  const path = join(store.stateDir, 'prune.lock');
+  for (let waited = 0; ; waited += 1000) {
+    const lock = await tryLock(path, { create: true });
+    if (lock !== undefined || waited >= waitMs) return lock;
+    await clock.sleep(1000);
+  }
+}
