@@ -23,3 +23,13 @@ export async function isEnabledAndActive(unit: string): Promise<boolean> {
 export async function enableNow(unit: string): Promise<void> {
   await run(['systemctl', 'enable', '--now', '--', unit]);
 }
+
+/** When a timer next elapses; undefined when it is not active, not known, or never will. */
+export async function nextElapse(timer: string): Promise<Date | undefined> {
+  const { stdout } = await run(
+    ['systemctl', 'show', '--timestamp=unix', '--property=NextElapseUSecRealtime', '--value', '--', timer],
+    { accept: [0, 1, 4] },
+  );
+  const seconds = /^@(\d+)$/.exec(stdout.toString('utf8').trim())?.[1];
+  return seconds === undefined ? undefined : new Date(Number(seconds) * 1000);
+}
