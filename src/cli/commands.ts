@@ -44,6 +44,43 @@ export const commands: readonly CommandEntry[] = [
     summary: 'show how things stand',
     load: async () => (await import('../commands/status.ts')).StatusCommand,
   },
+  {
+    id: 'setup-server',
+    side: 'server',
+    summary: 'make this machine a server',
+    executable: true,
+    load: async () => (await import('../commands/setup-server.ts')).SetupServerCommand,
+  },
+  {
+    id: 'client add',
+    side: 'server',
+    summary: 'register a client whose key you bring',
+    load: async () => (await import('../commands/client/add.ts')).ClientAddCommand,
+  },
+  {
+    id: 'client invite',
+    side: 'server',
+    summary: 'print the one line to type on a new client',
+    load: async () => (await import('../commands/client/invite.ts')).ClientInviteCommand,
+  },
+  {
+    id: 'client list',
+    side: 'server',
+    summary: 'list the clients',
+    load: async () => (await import('../commands/client/list.ts')).ClientListCommand,
+  },
+  {
+    id: 'client show',
+    side: 'server',
+    summary: 'show one client',
+    load: async () => (await import('../commands/client/show.ts')).ClientShowCommand,
+  },
+  {
+    id: 'client revoke',
+    side: 'server',
+    summary: 'take a client its key away',
+    load: async () => (await import('../commands/client/revoke.ts')).ClientRevokeCommand,
+  },
 ];
 
 /** What a first word stands for that is no command itself. */

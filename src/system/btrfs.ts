@@ -30,6 +30,12 @@ export async function isRootsSubvolume(path: string): Promise<boolean> {
   return stat.isDirectory() && stat.uid === 0 && stat.ino === subvolumeInode && (await isBtrfs(path));
 }
 
+/** True when a subvolume is read-only by its own property, whatever its directory's mode says. */
+export async function isReadOnlySubvolume(path: string): Promise<boolean> {
+  const { stdout } = await run(['btrfs', 'property', 'get', '-ts', path, 'ro']);
+  return stdout.toString('utf8').trim() === 'ro=true';
+}
+
 /** Makes an empty subvolume; the path must not exist. */
 export async function createSubvolume(path: string): Promise<void> {
   await refuseExisting(path);

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import { type Options, execa } from 'execa';
+import { execa, type Options } from 'execa';
 import { BytebackError, type ExitName, reasonOf } from '../errors.ts';
 
 /** How a program is started. */
@@ -20,6 +20,8 @@ export interface RunOptions {
   /** Kept at most, of each stream; more is an error. Default 64 MiB. */
   readonly maxOutputBytes?: number;
   readonly signal?: AbortSignal;
+  /** Who runs it, without any further group; only root can choose. */
+  readonly account?: { readonly uid: number; readonly gid: number };
 }
 
 /** What a program left behind. */
@@ -68,6 +70,7 @@ export function execaOptions(options: RunOptions) {
     env: { LC_ALL: 'C', ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+    ...(options.account === undefined ? {} : { uid: options.account.uid, gid: options.account.gid }),
   } as const satisfies Options;
 }
 
@@ -91,7 +94,8 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
   });
   const stdout = Buffer.from((result.stdout as unknown as Uint8Array | undefined) ?? []);
   const stderr = Buffer.from((result.stderr as unknown as Uint8Array | undefined) ?? []).toString('utf8');
-  const exitCode = result.exitCode ?? (result.signal === undefined ? undefined : 128 + (signalNumbers[result.signal] ?? 0));
+  const exitCode =
+    result.exitCode ?? (result.signal === undefined ? undefined : 128 + (signalNumbers[result.signal] ?? 0));
   if (exitCode === undefined || result.timedOut || result.isMaxBuffer || result.isCanceled) {
     throw new ProgramError(argv, {
       stderr,
@@ -111,7 +115,13 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
 
 function failureReason(
   argv: readonly string[],
-  result: { code?: string | undefined; timedOut: boolean; isMaxBuffer: boolean; isCanceled: boolean; originalMessage?: string | undefined },
+  result: {
+    code?: string | undefined;
+    timedOut: boolean;
+    isMaxBuffer: boolean;
+    isCanceled: boolean;
+    originalMessage?: string | undefined;
+  },
   stderr: string,
 ): string {
   if (result.code === 'ENOENT') return `${argv[0]} is not installed, or not in PATH`;

@@ -16,6 +16,8 @@ export interface JailedProgram {
   /** A lock that must be held for as long as the program lives: the descriptor of a regular file. */
   readonly lockFd?: number;
   readonly timeoutMs?: number;
+  /** Who runs it, when root starts it: set-up and doctor, which try the jail as the user that receives. */
+  readonly account?: { readonly uid: number; readonly gid: number };
 }
 
 /**
@@ -42,6 +44,7 @@ export async function startInJail(program: JailedProgram): Promise<RunningProgra
       feedFds: [filter],
       cwd: '/',
       ...(program.timeoutMs === undefined ? {} : { timeoutMs: program.timeoutMs }),
+      ...(program.account === undefined ? {} : { account: program.account }),
     });
   } catch (error) {
     throw noJail(error instanceof BytebackError ? (error.explanation.why ?? error.message) : String(error), error);

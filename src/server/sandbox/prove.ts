@@ -10,6 +10,8 @@ export interface ProofPlace {
   readonly directory: string;
   readonly access: 'read' | 'write';
   readonly hidden: readonly string[];
+  /** The user that receives; when root is the one who proves. */
+  readonly account?: { readonly uid: number; readonly gid: number };
 }
 
 /** Paths that no jail may show, wherever it is built. */
@@ -29,6 +31,7 @@ export async function proveSandbox(place: ProofPlace): Promise<Proof> {
     stdout: 'pipe',
     stderr: 'pipe',
     timeoutMs: 30_000,
+    ...(place.account === undefined ? {} : { account: place.account }),
   });
   jailed.stdin?.on('error', () => undefined);
   jailed.stdin?.end(JSON.stringify({ hidden: [...alwaysHidden, ...place.hidden], writable: place.access === 'write' }));

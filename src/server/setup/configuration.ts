@@ -1,0 +1,153 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { serverPaths } from '../../config/paths.ts';
+import { loadServerConfig, type ServerConfig } from '../../config/server-config.ts';
+import { BytebackError, reasonOf } from '../../errors.ts';
+import { type PublicKey, parsePublicKey } from '../../protocol/public-key.ts';
+import type { Clock } from '../../system/clock.ts';
+import { isMissing, writeFileAtomically } from '../../system/files.ts';
+import {
+  emptyRegistry,
+  entriesOf,
+  findKey,
+  type Registry,
+  readRegistry,
+  withEntry,
+  writeRegistry,
+} from '../registry.ts';
+import { withRegistryLock } from '../registry-lock.ts';
+import { createStore, openStore } from '../store.ts';
+import type { Step } from './step.ts';
+import { requireTrusted } from './trusted-path.ts';
+
+/** The server's configuration, or undefined where there is none yet. */
+export async function existingConfig(): Promise<ServerConfig | undefined> {
+  try {
+    await readFile(serverPaths.serverToml);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+  return loadServerConfig();
+}
+
+/** The first `server.toml`: every key with its default, so that a person sees what there is to change. */
+export function serverTomlText(store: string, user: string): string {
+  return `# The configuration of byteback's server; docs/configuration.md explains every key.
+store = ${JSON.stringify(store)}
+user = ${JSON.stringify(user)}
+# snapshots_per_day = 48      # of one client
+# idle_timeout = "10m"        # a session without any progress is ended then
+
+# [prune]
+# start = "5%"                # below this much free space the least important snapshots go,
+# stop = "10%"                # until this much is free again,
+# keep_last = 3               # and never the newest of a client
+
+# [default]                   # holds for every client; [client."web1.example.net"] for one
+# keep = "7d 4w 13m"
+`;
+}
+
+/** `/etc/byteback/server.toml`; one that is there is the admin's, and stays. */
+export function configurationStep(store: string, user: string): Step {
+  return {
+    title: 'settings',
+    check: async () => ((await existingConfig()) === undefined ? `write ${serverPaths.serverToml}` : undefined),
+    act: async () => {
+      await mkdir(serverPaths.configDir, { recursive: true, mode: 0o755 });
+      await requireTrusted(serverPaths.configDir);
+      await writeFileAtomically(serverPaths.serverToml, serverTomlText(store, user), { mode: 0o644, uid: 0, gid: 0 });
+    },
+  };
+}
+
+/** The directories and the file that make a btrfs a store. */
+export function layoutStep(store: string, clock: Clock): Step {
+  return {
+    title: 'store',
+    check: async () => {
+      try {
+        await openStore({ store });
+        return undefined;
+      } catch (error) {
+        // Not there yet; what is there and damaged is found by createStore.
+        if (error instanceof BytebackError && (error.exit === 'usage' || error.exit === 'notBtrfs'))
+          return `lay out the store in ${store}`;
+        throw error;
+      }
+    },
+    act: async () => {
+      await createStore(store, clock.now());
+    },
+  };
+}
+
+/** An administrative key, and what it is called in the registry. */
+export interface AdminKey {
+  readonly label: string;
+  readonly key: PublicKey;
+}
+
+/** `Ops Team.pub` → `ops-team`. */
+export function labelOf(file: string): string {
+  const label = basename(file)
+    .replace(/\.pub$/, '')
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .slice(0, 60)
+    .replaceAll(/^-+|-+$/g, '');
+  return label === '' ? 'admin' : label;
+}
+
+/** @throws BytebackError `usage` when it cannot be read, `refused` when it is no public key. */
+export async function readAdminKey(file: string): Promise<AdminKey> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw new BytebackError('usage', {
+      what: `cannot read the key ${file}`,
+      why: reasonOf(error),
+      fix: 'give the name of a .pub file',
+    });
+  }
+  return { label: labelOf(file), key: parsePublicKey(text) };
+}
+
+/** The registry with a key that may register; under another label when its own is taken. */
+function withAdmin(registry: Registry, { label, key }: AdminKey): Registry {
+  const taken = new Set(entriesOf(registry).flatMap(({ role, name }) => (role === 'admin' ? [name] : [])));
+  let name = label;
+  for (let number = 2; taken.has(name); number += 1) name = `${label}-${number}`;
+  return withEntry(registry, { role: 'admin', name, key });
+}
+
+/** `/etc/byteback/authorized_keys`, with the keys that may register clients. */
+export function registryStep(admins: readonly AdminKey[], clock: Clock): Step {
+  const path = serverPaths.authorizedKeys;
+  const read = async (): Promise<Registry | undefined> => {
+    try {
+      return await readRegistry(path);
+    } catch (error) {
+      if (error instanceof BytebackError && error.exit === 'usage') return undefined;
+      throw error;
+    }
+  };
+  const absent = (registry: Registry) => admins.filter(({ key }) => findKey(registry, key.blob)?.role !== 'admin');
+  return {
+    title: 'keys',
+    check: async () => {
+      const registry = await read();
+      if (registry === undefined)
+        return `make ${path}${admins.length > 0 ? `, with ${admins.length} administrative key(s)` : ''}`;
+      const missing = absent(registry).map(({ label }) => label);
+      return missing.length === 0 ? undefined : `add administrative keys to ${path}: ${missing.join(', ')}`;
+    },
+    act: () =>
+      withRegistryLock(path, clock, async () => {
+        const registry = (await read()) ?? emptyRegistry;
+        await writeRegistry(path, absent(registry).reduce(withAdmin, registry));
+      }),
+  };
+}

@@ -1,0 +1,186 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import * as v from 'valibot';
+import { serverPaths } from '../../config/paths.ts';
+import { BytebackError, reasonOf } from '../../errors.ts';
+import { CompleteReplySchema, FailureSchema, PrepareReplySchema, protocolVersion } from '../../protocol/messages.ts';
+import type { ClientName } from '../../protocol/names.ts';
+import { findUser, type UserAccount } from '../../system/accounts.ts';
+import { isReadOnlySubvolume } from '../../system/btrfs.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { Log } from '../../system/log.ts';
+import { ProgramError, run } from '../../system/run.ts';
+import { version } from '../../version.ts';
+import { findClient, readRegistry } from '../registry.ts';
+import { proveSandbox } from '../sandbox/prove.ts';
+import { createClientDirectories, openStore, type Store } from '../store.ts';
+import { removeThrowAwayClient, throwAwayName } from '../throw-away-client.ts';
+import { stepLine } from './step.ts';
+
+/** What a proof works with. */
+interface Proof {
+  readonly store: Store;
+  readonly client: ClientName;
+  readonly account: UserAccount;
+}
+
+function failed(what: string, why: string, fix: string): BytebackError {
+  return new BytebackError('refused', { what: `the proof failed: ${what}`, why, fix });
+}
+
+const helpers = {
+  snapshot: `${serverPaths.libDir}/byteback-snapshot`,
+  register: `${serverPaths.libDir}/byteback-register`,
+};
+
+/** Calls a root helper as the user does: by sudo, with one request. */
+async function callHelper<const Schema extends v.GenericSchema>(
+  { account }: Proof,
+  helper: string,
+  request: unknown,
+  schema: Schema,
+): Promise<v.InferOutput<Schema>> {
+  const accept = Array.from({ length: 256 }, (_, code) => code);
+  const { stdout, stderr } = await run(['sudo', '-n', helper], {
+    input: JSON.stringify(request),
+    account,
+    accept,
+    cwd: '/',
+  });
+  let reply: unknown;
+  try {
+    reply = JSON.parse(stdout.toString('utf8'));
+  } catch {
+    // No reply at all: sudo refused, and says why on its standard error.
+    throw failed(
+      `${account.name} cannot start ${helper} by sudo`,
+      stderr.trim() || 'it answered nothing',
+      'check that /etc/sudoers ends with: @includedir /etc/sudoers.d (visudo changes it)',
+    );
+  }
+  const result = v.safeParse(schema, reply);
+  if (result.success) return result.output;
+  const failure = v.safeParse(FailureSchema, reply);
+  if (!failure.success)
+    throw failed(`${helper} answered nonsense`, JSON.stringify(reply).slice(0, 200), 'report this as a bug');
+  const { what, why, fix } = failure.output;
+  throw failed(what, why ?? 'it gave no reason', fix ?? 'correct it, and run byteback-setup-server again');
+}
+
+/** The helpers answer, and nothing else can be run by sudo: no other program, no argument. */
+async function proveSudo(proof: Proof): Promise<void> {
+  const request = { verb: 'register', name: proof.client, publicKey: 'no key' };
+  const reply = await callHelper(proof, helpers.register, request, FailureSchema);
+  if (reply.exit !== 'refused')
+    throw failed('byteback-register does not check keys', `it answered: ${reply.what}`, 'report this as a bug');
+  for (const argv of [['/usr/bin/true'], [helpers.snapshot, '--help'], [helpers.register, 'x']]) {
+    const allowed = await run(['sudo', '-n', '--', ...argv], { account: proof.account, cwd: '/' }).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof ProgramError && error.exitCodeOfProgram !== undefined) return false;
+        throw error;
+      },
+    );
+    if (!allowed) continue;
+    throw failed(
+      `${proof.account.name} may run more than the two helpers by sudo`,
+      `it ran: ${argv.join(' ')}`,
+      'look for the rule that allows it: grep -rn . /etc/sudoers /etc/sudoers.d',
+    );
+  }
+}
+
+async function prove(step: string, log: Log, action: () => Promise<void>): Promise<void> {
+  await action();
+  log.step(stepLine('', `${step}: ok`));
+}
+
+/** True when the user can do something that it must not be able to. */
+async function succeedsAs(account: UserAccount, argv: readonly [string, ...string[]]): Promise<boolean> {
+  try {
+    await run(argv, { account, input: '', cwd: '/' });
+    return true;
+  } catch (error) {
+    if (error instanceof ProgramError && error.exitCodeOfProgram !== undefined) return false;
+    throw error;
+  }
+}
+
+/** A whole run: a file in `current`, a snapshot of it, and the snapshot is out of the user's reach. */
+async function proveSnapshot(proof: Proof): Promise<void> {
+  const { client, store, account } = proof;
+  const call = <const Schema extends v.GenericSchema>(request: object, schema: Schema) =>
+    callHelper(proof, helpers.snapshot, { client, ...request }, schema);
+  const machineId = randomBytes(32).toString('hex');
+  const prepare = { protocol: protocolVersion, version, machineId, expectedBytes: 0, files: 1 };
+  const { run: id } = await call({ verb: 'prepare', request: prepare }, PrepareReplySchema);
+  const content = randomBytes(16).toString('hex');
+  await run(['tee', '--', `${store.fsDir(client)}/proof`], { account, input: content, cwd: '/' });
+  await call({ verb: 'event', run: id, exitCode: 0, failure: null }, v.object({ ok: v.literal(true) }));
+  const none = { durationMs: 0, wireBytes: 0, sentBytes: 0, sentFiles: 1, files: 1, totalBytes: 0, retries: 0 };
+  const complete = { run: id, status: 'ok', unread: [], figures: none };
+  const { snapshot } = await call({ verb: 'complete', request: complete }, CompleteReplySchema);
+  const directory = store.snapshotDir(client, snapshot);
+  const kept = await readFile(`${store.snapshotFsDir(client, snapshot)}/proof`, 'utf8');
+  if (kept !== content)
+    throw failed('the snapshot does not hold what was sent', 'its file differs', 'report this as a bug');
+  if (!(await isReadOnlySubvolume(directory)))
+    throw failed('the snapshot is not read-only', directory, 'report this as a bug');
+  const forbidden: readonly [string, ...string[]][] = [
+    ['tee', '--', `${store.snapshotFsDir(client, snapshot)}/new`],
+    ['btrfs', 'property', 'set', '-ts', directory, 'ro', 'false'],
+    ['btrfs', 'subvolume', 'delete', '--', directory],
+    ['mv', '--', directory, `${store.fsDir(client)}/moved`],
+  ];
+  for (const argv of forbidden) {
+    if (!(await succeedsAs(account, argv))) continue;
+    throw failed(
+      `${account.name} can change a snapshot`,
+      `it could: ${argv.join(' ')}`,
+      `check the options of the mount: findmnt ${store.root}`,
+    );
+  }
+}
+
+/**
+ * Tries everything that was set up, as the user itself: sudo, the jail, a snapshot, and its deletion. All of it with a
+ * client that is made for it and deleted again, whatever happens.
+ * @throws BytebackError that names what failed, and what to do.
+ */
+export async function proveServer(
+  server: { readonly store: string; readonly user: string },
+  deps: { log: Log; clock: Clock },
+): Promise<void> {
+  const client = throwAwayName('setup-proof');
+  const account = await findUser(server.user);
+  if (account === undefined) throw new Error('the user was made just now');
+  const store = await openStore(server);
+  const proof: Proof = { store, client, account };
+  if (findClient(await readRegistry(serverPaths.authorizedKeys), client) !== undefined) {
+    throw failed(
+      `a client is called ${client}`,
+      'the proof needs that name',
+      `revoke it: byteback client revoke ${client}`,
+    );
+  }
+  // What a proof left that was cut off.
+  await removeThrowAwayClient(store, client);
+  try {
+    await createClientDirectories(store, client, account);
+    await prove('sudo starts the two helpers, and nothing else', deps.log, () => proveSudo(proof));
+    await prove('the sandbox holds', deps.log, async () => {
+      for (const access of ['write', 'read'] as const) {
+        await proveSandbox({
+          directory: store.fsDir(client),
+          access,
+          hidden: [store.root, serverPaths.configDir],
+          account,
+        });
+      }
+    });
+    await prove('a snapshot is taken, and nobody but root can change it', deps.log, () => proveSnapshot(proof));
+  } finally {
+    await removeThrowAwayClient(store, client);
+  }
+  deps.log.step(stepLine('', 'all of it is deleted again'));
+}

@@ -1,0 +1,60 @@
+import { readFile, unlink } from 'node:fs/promises';
+import { serverPaths } from '../../config/paths.ts';
+import { BytebackError } from '../../errors.ts';
+import { isMissing, writeFileAtomically } from '../../system/files.ts';
+import { ProgramError, run } from '../../system/run.ts';
+import type { Step } from './step.ts';
+
+/** What the user may run as root: the two helpers without any argument. The same as sudoers/byteback. */
+export function sudoersText(user: string): string {
+  return [
+    `# Written by byteback-setup-server. The user ${user} may start byteback's two root helpers, without an argument, and`,
+    '# nothing else. What a helper is asked to do comes as one checked message on its standard input.',
+    `Defaults:${user} env_reset, !setenv, !requiretty, !lecture, secure_path="/usr/sbin:/usr/bin:/sbin:/bin"`,
+    `${user} ALL=(root) NOPASSWD: /usr/lib/byteback/byteback-snapshot "", /usr/lib/byteback/byteback-register ""`,
+    '',
+  ].join('\n');
+}
+
+/** Why sudo would not take its files as they stand, or undefined. */
+async function whyBroken(): Promise<string | undefined> {
+  try {
+    await run(['visudo', '--check', '--quiet', '--strict']);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof ProgramError) || error.notFound) throw error;
+    return error.stderr.trim() || error.explanation.why;
+  }
+}
+
+/** The rule of sudo for the two helpers. That it works is proven at the end, by using it. */
+export function sudoersStep(user: string): Step {
+  const path = serverPaths.sudoersFile;
+  const text = sudoersText(user);
+  return {
+    title: 'sudo',
+    check: async () => {
+      const current = await readFile(path, 'utf8').catch((error: unknown) => {
+        if (isMissing(error)) return undefined;
+        throw error;
+      });
+      return current === text ? undefined : `write ${path}: ${user} may start byteback's two helpers as root`;
+    },
+    act: async () => {
+      // A file beside it that is broken already is not ours to repair, and hides whether ours is sound.
+      const before = await whyBroken();
+      if (before !== undefined) {
+        throw new BytebackError('usage', {
+          what: "sudo's configuration is broken",
+          why: before,
+          fix: 'correct it until this is silent: visudo -cs',
+        });
+      }
+      await writeFileAtomically(path, text, { mode: 0o440, uid: 0, gid: 0 });
+      const why = await whyBroken();
+      if (why === undefined) return;
+      await unlink(path);
+      throw new BytebackError('bug', { what: `sudo does not take ${path}; it is taken away again`, why });
+    },
+  };
+}

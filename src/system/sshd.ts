@@ -1,0 +1,78 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { isMissing } from './files.ts';
+import { ProgramError, run } from './run.ts';
+import { isSystemdRunning } from './systemd.ts';
+
+/** What sshd would do for a log-in: keywords in lower case, with all their values in order. */
+export type SshdSettings = ReadonlyMap<string, readonly string[]>;
+
+/** Where sshd drops its privileges; a distribution's start script makes it, and `sshd -t` insists on it. */
+async function makeRunDirectory(): Promise<void> {
+  await mkdir('/run/sshd', { recursive: true, mode: 0o755 });
+}
+
+/** The lines of `sshd -T`. */
+export function parseSshdSettings(output: string): SshdSettings {
+  const settings = new Map<string, string[]>();
+  for (const line of output.split('\n')) {
+    const [, keyword, value] = /^(\S+) ?(.*)$/.exec(line) ?? [];
+    if (keyword !== undefined && value !== undefined) settings.set(keyword, [...(settings.get(keyword) ?? []), value]);
+  }
+  return settings;
+}
+
+/**
+ * The settings in effect for a user who logs in from an address, all files, Include and Match applied.
+ * @throws ProgramError when the configuration is broken.
+ */
+export async function effectiveSettings(user: string, address: string): Promise<SshdSettings> {
+  await makeRunDirectory();
+  const { stdout } = await run(['sshd', '-T', '-C', `user=${user},host=${address},addr=${address}`]);
+  return parseSshdSettings(stdout.toString('utf8'));
+}
+
+/** Why sshd would not start with its configuration as it stands, or undefined when it would. */
+export async function whyConfigurationBroken(): Promise<string | undefined> {
+  await makeRunDirectory();
+  try {
+    await run(['sshd', '-t']);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof ProgramError) || error.notFound) throw error;
+    return error.stderr.trim() || error.explanation.why;
+  }
+}
+
+/** Makes the host keys of all types that are missing. */
+export async function makeHostKeys(): Promise<void> {
+  await run(['ssh-keygen', '-A']);
+}
+
+/** The process that listens, as its pid file says; undefined when it is not running. */
+async function listeningProcess(pidFile: string): Promise<number | undefined> {
+  try {
+    const pid = Number((await readFile(pidFile, 'utf8')).trim());
+    if (!Number.isSafeInteger(pid) || pid <= 1) return undefined;
+    // The number may be another program's by now.
+    return (await readFile(`/proc/${pid}/comm`, 'utf8')).trim() === 'sshd' ? pid : undefined;
+  } catch (error) {
+    if (isMissing(error) || (error as NodeJS.ErrnoException).code === 'ESRCH') return undefined;
+    throw error;
+  }
+}
+
+/** Lets a running sshd read its configuration again; open sessions go on. False when none is running that could. */
+export async function reloadSshd(settings: SshdSettings): Promise<boolean> {
+  if (isSystemdRunning()) {
+    for (const unit of ['ssh.service', 'sshd.service']) {
+      const { exitCode } = await run(['systemctl', 'is-active', '--quiet', '--', unit], { accept: [0, 1, 3, 4] });
+      if (exitCode !== 0) continue;
+      await run(['systemctl', 'reload', '--', unit]);
+      return true;
+    }
+  }
+  const pid = await listeningProcess(settings.get('pidfile')?.[0] ?? '/run/sshd.pid');
+  if (pid === undefined) return false;
+  process.kill(pid, 'SIGHUP');
+  return true;
+}
