@@ -11,6 +11,10 @@ export interface CompareOptions {
   readonly except?: readonly string[];
   /** False: times of directories are not compared. Default true. */
   readonly directoryTimes?: boolean;
+  /** False: extended attributes and ACLs are not compared. Default true. */
+  readonly attributes?: boolean;
+  /** False: owners, groups and modes are not compared, as for the plain files of a store. Default true. */
+  readonly rights?: boolean;
 }
 
 type Entry = Readonly<Record<string, string>>;
@@ -46,8 +50,9 @@ async function describeTree(root: string, options: CompareOptions): Promise<Map<
     if (first === undefined) firstOfInode.set(inode, key);
     entries.set(key, {
       kind,
-      mode: (stats.mode & 0o7777n).toString(8),
-      owner: `${stats.uid}:${stats.gid}`,
+      ...(options.rights === false
+        ? {}
+        : { mode: (stats.mode & 0o7777n).toString(8), owner: `${stats.uid}:${stats.gid}` }),
       ...(kind === 'directory' && options.directoryTimes === false ? {} : { mtimeNs: String(stats.mtimeNs) }),
       ...(kind === 'directory' ? {} : { linkCount: String(stats.nlink), sameFileAs: first ?? key }),
       ...(kind.endsWith('device') ? { device: String(stats.rdev) } : {}),
@@ -66,6 +71,7 @@ async function describeTree(root: string, options: CompareOptions): Promise<Map<
     }
   }
   await visit(Buffer.from(root), '');
+  if (options.attributes === false) return entries;
   for (const [name, attributes] of await attributesOf(root)) {
     if ([...except].some((path) => name === path || name.startsWith(`${path}/`))) continue;
     entries.set(`${name} (extended attributes and ACLs)`, { attributes });

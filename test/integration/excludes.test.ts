@@ -88,6 +88,19 @@ function listedByMatcher(rules: readonly string[]): string[] {
   return listed.sort();
 }
 
+async function compare(rules: readonly string[]): Promise<void> {
+  const ours = new Set(listedByMatcher(rules));
+  const theirs = new Set(await listedByRsync(rules));
+  // The first few differences say more than two lists of a thousand names.
+  expect({
+    onlyOurs: [...ours.difference(theirs)].slice(0, 5),
+    onlyTheirs: [...theirs.difference(ours)].slice(0, 5),
+  }).toEqual({
+    onlyOurs: [],
+    onlyTheirs: [],
+  });
+}
+
 const part = fc.oneof(
   fc.constantFrom(...names.filter((name) => name !== '-')),
   fc.constantFrom(
@@ -130,21 +143,21 @@ const rule = fc
   .map(([kind, text]) => kind + text);
 
 describe("rsync's rules", () => {
-  it('let through what rsync lists, on random rules', { timeout: 120_000 }, async () => {
+  it('let through what rsync lists, on random rules', { timeout: 1_200_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(rule, { minLength: 1, maxLength: 6 }), async (rules) => {
-        expect(listedByMatcher(rules)).toEqual(await listedByRsync(rules));
+        await compare(rules);
       }),
-      { numRuns: 400 },
+      { numRuns: Number(process.env['RUNS'] ?? 200) },
     );
   });
 
-  it('let through what rsync lists, on every kind of single pattern', { timeout: 120_000 }, async () => {
+  it('let through what rsync lists, on every kind of single pattern', { timeout: 1_200_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(pattern, async (text) => {
-        expect(listedByMatcher([`- ${text}`])).toEqual(await listedByRsync([`- ${text}`]));
+        await compare([`- ${text}`]);
       }),
-      { numRuns: 400 },
+      { numRuns: Number(process.env['RUNS'] ?? 200) },
     );
   });
 });
