@@ -1,9 +1,10 @@
 import { loadServerConfig } from '../config/server-config.ts';
-import { BytebackError, exitCodes } from '../errors.ts';
+import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
 import { failureOf } from '../server/helper-request.ts';
 import { answerHelper, type HelperAnswer } from '../server/runs/helper.ts';
 import { openStore } from '../server/store.ts';
 import { systemClock } from '../system/clock.ts';
+import { silentLog } from '../system/log.ts';
 
 /**
  * `byteback-snapshot`: the root helper that opens and closes runs. sudo starts it for the user byteback, without
@@ -20,12 +21,21 @@ async function answer(): Promise<HelperAnswer> {
   }
   const config = await loadServerConfig();
   const store = await openStore(config);
+  const clock = systemClock;
+  const log = silentLog;
   return answerHelper(process.stdin, {
     config,
     store,
-    clock: systemClock,
-    makeRoom: async () => undefined,
-    pruneAfterwards: async () => undefined,
+    clock,
+    makeRoom: async (client, bytes) => {
+      // Loaded only when it is needed: most runs find room.
+      const { prune } = await import('../server/prune/prune.ts');
+      await prune({ mode: 'run', order: 'importance', demand: { client, bytes } }, { config, store, clock, log });
+    },
+    pruneAfterwards: async () => {
+      const { prune } = await import('../server/prune/prune.ts');
+      await prune({ mode: 'run', order: 'importance' }, { config, store, clock, log });
+    },
   });
 }
 
@@ -34,7 +44,8 @@ process.chdir('/');
 try {
   const { reply, afterwards } = await answer();
   process.stdout.write(`${JSON.stringify(reply)}\n`);
-  await afterwards?.();
+  // The snapshot stands; whatever becomes of pruning, the timer prunes again.
+  await afterwards?.().catch((error: unknown) => process.stderr.write(`pruning failed: ${reasonOf(error)}\n`));
 } catch (error) {
   const failure = failureOf(error);
   process.stdout.write(`${JSON.stringify(failure)}\n`);

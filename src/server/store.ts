@@ -4,7 +4,13 @@ import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rmdir, unl
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { BytebackError, reasonOf } from '../errors.ts';
-import { type ClientName, type RunId, type SnapshotName, parseClientName, parseSnapshotName } from '../protocol/names.ts';
+import {
+  type ClientName,
+  parseClientName,
+  parseSnapshotName,
+  type RunId,
+  type SnapshotName,
+} from '../protocol/names.ts';
 import { createSubvolume, deleteSubvolume, isRootsSubvolume, requireBtrfs } from '../system/btrfs.ts';
 import { isMissing, syncDirectory, writeFileAtomically } from '../system/files.ts';
 

@@ -52,10 +52,9 @@ describe('btrfs filesystem usage', () => {
 
 describe('btrfs subvolume list', () => {
   it('gives the paths, spaces included', () => {
-    expect(parseSubvolumeList('ID 257 gen 7 top level 256 path cur/fs/a b\nID 258 gen 7 top level 256 path cur/fs/d/n\n')).toEqual([
-      'cur/fs/a b',
-      'cur/fs/d/n',
-    ]);
+    expect(
+      parseSubvolumeList('ID 257 gen 7 top level 256 path cur/fs/a b\nID 258 gen 7 top level 256 path cur/fs/d/n\n'),
+    ).toEqual(['cur/fs/a b', 'cur/fs/d/n']);
     expect(parseSubvolumeList('')).toEqual([]);
   });
 });

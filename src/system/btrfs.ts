@@ -57,7 +57,11 @@ async function refuseExisting(path: string): Promise<void> {
     () => true,
     () => false,
   );
-  if (there) throw new BytebackError('refused', { what: `${path} exists already`, why: 'a subvolume is never made over something' });
+  if (there)
+    throw new BytebackError('refused', {
+      what: `${path} exists already`,
+      why: 'a subvolume is never made over something',
+    });
 }
 
 /**
@@ -124,7 +128,10 @@ export function parseUsage(output: string): BtrfsUsage {
   const figure = (pattern: RegExp, name: string): number => {
     const value = pattern.exec(output)?.[1];
     if (value === undefined) {
-      throw new BytebackError('bug', { what: 'cannot read the output of btrfs filesystem usage', why: `no figure for ${name} in it` });
+      throw new BytebackError('bug', {
+        what: 'cannot read the output of btrfs filesystem usage',
+        why: `no figure for ${name} in it`,
+      });
     }
     return Number(value);
   };

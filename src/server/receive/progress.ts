@@ -71,7 +71,12 @@ async function childrenOf(pid: number): Promise<number[]> {
   try {
     const threads = await readdir(`/proc/${pid}/task`);
     const lists = await Promise.all(threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/children`, 'utf8')));
-    return lists.flatMap((list) => list.split(' ').filter((text) => text !== '').map(Number));
+    return lists.flatMap((list) =>
+      list
+        .split(' ')
+        .filter((text) => text !== '')
+        .map(Number),
+    );
   } catch {
     // It has ended.
     return [];

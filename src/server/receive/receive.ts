@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import * as v from 'valibot';
+import type * as v from 'valibot';
 import { serverPaths } from '../../config/paths.ts';
 import { loadServerConfig, type Right, type ServerConfig } from '../../config/server-config.ts';
 import { BytebackError, exitCodes } from '../../errors.ts';
@@ -115,20 +115,32 @@ function notForThisKey(verb: string, role: string): BytebackError {
 }
 
 /** Those who are no client yet: one verb each. */
-async function serveStranger(command: WireCommand, caller: Exclude<Caller, { role: 'client' }>, call: ReceiveCall): Promise<number> {
+async function serveStranger(
+  command: WireCommand,
+  caller: Exclude<Caller, { role: 'client' }>,
+  call: ReceiveCall,
+): Promise<number> {
   if (caller.role === 'invite') {
     if (command.verb !== 'redeem') throw notForThisKey(command.verb, 'an invite can only be redeemed');
     const { publicKey } = await requestOf(call, RedeemRequestSchema);
     return relay(call, 'register', { verb: 'redeem', inviteBlob: caller.blob, publicKey });
   }
   if (command.verb !== 'register') {
-    throw notForThisKey(command.verb, caller.role === 'admin' ? 'this key may only register' : 'a password may only register');
+    throw notForThisKey(
+      command.verb,
+      caller.role === 'admin' ? 'this key may only register' : 'a password may only register',
+    );
   }
   const { name, publicKey } = await requestOf(call, RegisterRequestSchema);
   return relay(call, 'register', { verb: 'register', name, publicKey });
 }
 
-async function serveClient(command: WireCommand, client: ClientName, config: ServerConfig, call: ReceiveCall): Promise<number> {
+async function serveClient(
+  command: WireCommand,
+  client: ClientName,
+  config: ServerConfig,
+  call: ReceiveCall,
+): Promise<number> {
   const store = storeAt(config.store);
   const session: Session = { client, store, idleTimeoutMs: config.idleTimeoutMs, say: call.writeError };
   switch (command.verb) {
@@ -137,7 +149,11 @@ async function serveClient(command: WireCommand, client: ClientName, config: Ser
     case 'prepare':
       return relay(call, 'snapshot', { verb: 'prepare', client, request: await requestOf(call, PrepareRequestSchema) });
     case 'complete':
-      return relay(call, 'snapshot', { verb: 'complete', client, request: await requestOf(call, CompleteRequestSchema) });
+      return relay(call, 'snapshot', {
+        verb: 'complete',
+        client,
+        request: await requestOf(call, CompleteRequestSchema),
+      });
     case 'outcome': {
       const { run } = await requestOf(call, OutcomeRequestSchema);
       return reply(call, { ok: true, failure: outcomeOf(await readRecord(store.runFile(client)), run) });
@@ -180,7 +196,9 @@ async function requestOf<const Schema extends v.GenericSchema>(
   schema: Schema,
 ): Promise<v.InferOutput<Schema>> {
   const timer = setTimeout(() => {
-    stdin.destroy(new BytebackError('refused', { what: 'no request came', why: `within ${requestTimeoutMs / 1000} seconds` }));
+    stdin.destroy(
+      new BytebackError('refused', { what: 'no request came', why: `within ${requestTimeoutMs / 1000} seconds` }),
+    );
   }, requestTimeoutMs);
   try {
     return await readRequest(stdin, schema);

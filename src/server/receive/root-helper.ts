@@ -4,7 +4,10 @@ import { FailureSchema } from '../../protocol/messages.ts';
 import { run } from '../../system/run.ts';
 
 /** The two helpers that sudo lets this user start, without arguments. */
-const helpers = { snapshot: '/usr/lib/byteback/byteback-snapshot', register: '/usr/lib/byteback/byteback-register' } as const;
+const helpers = {
+  snapshot: '/usr/lib/byteback/byteback-snapshot',
+  register: '/usr/lib/byteback/byteback-register',
+} as const;
 
 /** A snapshot writes back all that is dirty first; pruning after it takes its time. */
 const helperTimeoutMs = 3 * 3_600_000;

@@ -2,10 +2,10 @@ import { performance } from 'node:perf_hooks';
 import { BytebackError } from '../../errors.ts';
 import type { RunningProgram } from '../../system/run.ts';
 import { roomBytes, storeFull } from '../runs/space.ts';
+import { noJail, whyNoJail } from '../sandbox/jail.ts';
 import { diskErrorIn } from './disk-errors.ts';
 import { readErrorLines } from './error-lines.ts';
 import { isProgress, WorkMeter } from './progress.ts';
-import { noJail, whyNoJail } from '../sandbox/jail.ts';
 
 /** What a session's rsync is held to. */
 export interface Limits {
@@ -63,7 +63,12 @@ export async function supervise(
   return { exitCode, failure };
 }
 
-async function watchProgress(pid: number, idleMs: number, signal: AbortSignal, endIt: (why: BytebackError) => void): Promise<void> {
+async function watchProgress(
+  pid: number,
+  idleMs: number,
+  signal: AbortSignal,
+  endIt: (why: BytebackError) => void,
+): Promise<void> {
   const meter = new WorkMeter(pid);
   let mark = await meter.read();
   let since = performance.now();

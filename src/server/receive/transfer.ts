@@ -58,7 +58,8 @@ export async function transfer(session: Session, run: RunId, options: RsyncOptio
     // Under the lock: no prepare can come in between.
     requireOpen(await readRecord(store.runFile(client)), run);
     const room = await roomBytes(store.fsDir(client));
-    const end = room <= 0 ? { exitCode: 1, failure: storeFull(room) } : await receiveFiles(session, lock, options, serverSide);
+    const end =
+      room <= 0 ? { exitCode: 1, failure: storeFull(room) } : await receiveFiles(session, lock, options, serverSide);
     const recorded = await askRoot('snapshot', {
       verb: 'event',
       client,
@@ -140,5 +141,9 @@ export async function restore(session: Session, snapshot: SnapshotName, options:
 function errorOf(failure: Failure | undefined): BytebackError | undefined {
   if (failure === undefined) return undefined;
   const { exit, what, why, fix } = failure;
-  return new BytebackError(exit, { what, ...(why === undefined ? {} : { why }), ...(fix === undefined ? {} : { fix }) });
+  return new BytebackError(exit, {
+    what,
+    ...(why === undefined ? {} : { why }),
+    ...(fix === undefined ? {} : { fix }),
+  });
 }

@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import * as v from 'valibot';
 import type { ClientName } from '../../protocol/names.ts';
 import { isMissing, writeFileAtomically } from '../../system/files.ts';
 import { requireRootsDirectory, type Store } from '../store.ts';
-import { dirname } from 'node:path';
 
 /** What this room knows of `.byteback/clients/NAME.json`; what others keep there stays as it is. */
 const ClientStateSchema = v.looseObject({

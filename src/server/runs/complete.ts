@@ -77,7 +77,11 @@ function requireWholeTransfer({ run, transfers }: RunRecord): void {
   if (last === undefined) throw refuse('nothing was transferred in it');
   if (last.failure !== null) {
     const { exit, what, why, fix } = last.failure;
-    throw new BytebackError(exit, { what, ...(why === undefined ? {} : { why }), ...(fix === undefined ? {} : { fix }) });
+    throw new BytebackError(exit, {
+      what,
+      ...(why === undefined ? {} : { why }),
+      ...(fix === undefined ? {} : { fix }),
+    });
   }
   if (!wholeExits.includes(last.exitCode)) throw refuse(`its last transfer ended with ${last.exitCode}`);
 }
@@ -88,7 +92,10 @@ async function requireNoNested(store: Store, client: ClientName): Promise<void> 
   if (nested.length === 0) return;
   throw new BytebackError('storeFull', {
     what: 'a subvolume stands inside the backed up files on the server',
-    why: `it would miss the snapshot: ${nested.slice(0, 3).map((path) => escapeName(path)).join(', ')}`,
+    why: `it would miss the snapshot: ${nested
+      .slice(0, 3)
+      .map((path) => escapeName(path))
+      .join(', ')}`,
     fix: `on the server, delete it: btrfs subvolume list -o ${store.currentDir(client)}`,
   });
 }
@@ -120,7 +127,11 @@ function fullOrElse(error: unknown): unknown {
   if (!/ENOSPC|EDQUOT|No space left on device|Disk quota exceeded/.test(text)) return error;
   return new BytebackError(
     'storeFull',
-    { what: 'the store is full', why: 'no snapshot could be made', fix: 'on the server, run: byteback-prune --free 10%' },
+    {
+      what: 'the store is full',
+      why: 'no snapshot could be made',
+      fix: 'on the server, run: byteback-prune --free 10%',
+    },
     { cause: error },
   );
 }

@@ -1,7 +1,13 @@
 import type { Readable } from 'node:stream';
 import * as v from 'valibot';
 import type { ServerConfig } from '../../config/server-config.ts';
-import { CompleteRequestSchema, type CompleteReply, FailureSchema, PrepareRequestSchema, type PrepareReply } from '../../protocol/messages.ts';
+import {
+  type CompleteReply,
+  CompleteRequestSchema,
+  FailureSchema,
+  type PrepareReply,
+  PrepareRequestSchema,
+} from '../../protocol/messages.ts';
 import { ClientNameSchema, RunIdSchema } from '../../protocol/names.ts';
 import { readRequest } from '../helper-request.ts';
 import { complete } from './complete.ts';

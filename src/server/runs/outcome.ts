@@ -17,7 +17,13 @@ export function outcomeOf(record: RunRecord | undefined, run: RunId): Failure | 
     };
   }
   if (record.state === 'completed') {
-    return { ok: false, exit: 'refused', what: `run ${run} is refused`, why: 'it is completed', fix: 'start a new backup' };
+    return {
+      ok: false,
+      exit: 'refused',
+      what: `run ${run} is refused`,
+      why: 'it is completed',
+      fix: 'start a new backup',
+    };
   }
   return record.transfers.at(-1)?.failure ?? null;
 }

@@ -17,8 +17,8 @@ export interface RunDeps {
   readonly config: ServerConfig;
   readonly store: Store;
   readonly clock: Clock;
-  /** Makes room for so many bytes more, by pruning, if it can. */
-  readonly makeRoom: (bytes: number) => Promise<void>;
+  /** Makes room for a run of so many bytes, by pruning, as far as it may. */
+  readonly makeRoom: (client: ClientName, expectedBytes: number) => Promise<void>;
 }
 
 const dayMs = 24 * 3_600_000;
@@ -37,7 +37,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
     await requireMachine(store, client, request.machineId);
     const limit = deps.config.policyOf(client).snapshotsPerDay ?? deps.config.snapshotsPerDay;
     requireNotTooSoon(await listSnapshotNames(store, client), limit, clock.now());
-    await requireRoom(request.expectedBytes, deps);
+    await requireRoom(client, request.expectedBytes, deps);
     const last = await readRecord(store.runFile(client));
     const generation = last?.state === 'completed' ? last.run : null;
     const record: RunRecord = {
@@ -102,10 +102,10 @@ export function requireNotTooSoon(snapshots: readonly SnapshotName[], perDay: nu
   });
 }
 
-async function requireRoom(expectedBytes: number, { store, makeRoom }: RunDeps): Promise<void> {
+async function requireRoom(client: ClientName, expectedBytes: number, { store, makeRoom }: RunDeps): Promise<void> {
   const room = await roomBytes(store.root);
   if (room > expectedBytes) return;
-  await makeRoom(expectedBytes - room);
+  await makeRoom(client, expectedBytes);
   const roomNow = await roomBytes(store.root);
   if (roomNow <= expectedBytes) throw storeFull(roomNow, expectedBytes);
 }

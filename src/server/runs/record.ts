@@ -25,7 +25,11 @@ export async function readRecord(path: string): Promise<RunRecord | undefined> {
     if (isMissing(error)) return undefined;
     throw new BytebackError(
       'refused',
-      { what: `the run record ${path} cannot be read`, why: reasonOf(error), fix: 'on the server, run: byteback doctor' },
+      {
+        what: `the run record ${path} cannot be read`,
+        why: reasonOf(error),
+        fix: 'on the server, run: byteback doctor',
+      },
       { cause: error },
     );
   }
@@ -76,5 +80,9 @@ export function whyNotOpen(record: RunRecord | undefined, run: RunId): string | 
 export function requireOpen(record: RunRecord | undefined, run: RunId): RunRecord {
   const why = whyNotOpen(record, run);
   if (record !== undefined && why === undefined) return record;
-  throw new BytebackError('refused', { what: `run ${run} is refused`, why: why ?? 'no run was prepared', fix: 'start a new backup' });
+  throw new BytebackError('refused', {
+    what: `run ${run} is refused`,
+    why: why ?? 'no run was prepared',
+    fix: 'start a new backup',
+  });
 }

@@ -40,7 +40,8 @@ export async function proveSandbox(place: ProofPlace): Promise<Proof> {
     jailed.stderr === null ? '' : text(jailed.stderr),
     jailed.ended,
   ]);
-  if (exitCode !== 0) throw noJail(whyNoJail(stderr) ?? `the program in it exited ${exitCode}: ${stderr.trim().slice(0, 500)}`);
+  if (exitCode !== 0)
+    throw noJail(whyNoJail(stderr) ?? `the program in it exited ${exitCode}: ${stderr.trim().slice(0, 500)}`);
   let proof: Proof;
   try {
     proof = v.parse(ProofSchema, JSON.parse(stdout.toString('utf8')));

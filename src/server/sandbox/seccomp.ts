@@ -129,8 +129,13 @@ export function seccompFilter(arch: string): Buffer {
     instruction(jumpIfEqual, auditNumbers[arch], 1, 0),
     instruction(giveBack, killProcess),
     instruction(loadWord, offsetOf.number),
-    ...(arch === 'x64' ? [instruction(jumpIfAtLeast, x32Bit, 0, 1), instruction(giveBack, failWith(notPermitted))] : []),
-    ...numbers.flatMap((number) => [instruction(jumpIfEqual, number, 0, 1), instruction(giveBack, failWith(notPermitted))]),
+    ...(arch === 'x64'
+      ? [instruction(jumpIfAtLeast, x32Bit, 0, 1), instruction(giveBack, failWith(notPermitted))]
+      : []),
+    ...numbers.flatMap((number) => [
+      instruction(jumpIfEqual, number, 0, 1),
+      instruction(giveBack, failWith(notPermitted)),
+    ]),
     // Its flags lie in memory, out of a filter's sight; the C library falls back to clone.
     instruction(jumpIfEqual, clone3Number, 0, 1),
     instruction(giveBack, failWith(notImplemented)),

@@ -42,7 +42,10 @@ async function lookAt(place: Buffer): Promise<BigStat | undefined> {
   try {
     return await statOf(place);
   } catch (error) {
-    if (isMissing(error) || ['ENAMETOOLONG', 'EACCES', 'EINVAL'].includes((error as NodeJS.ErrnoException).code ?? '')) {
+    if (
+      isMissing(error) ||
+      ['ENAMETOOLONG', 'EACCES', 'EINVAL'].includes((error as NodeJS.ErrnoException).code ?? '')
+    ) {
       return undefined;
     }
     throw error;
@@ -50,7 +53,11 @@ async function lookAt(place: Buffer): Promise<BigStat | undefined> {
 }
 
 /** What the client's file was: from rsync's own record where there is one, else from the stored file itself. */
-async function describe(place: Buffer, stat: BigStat, recorded: string | undefined): Promise<Omit<Version, 'snapshot' | 'path'>> {
+async function describe(
+  place: Buffer,
+  stat: BigStat,
+  recorded: string | undefined,
+): Promise<Omit<Version, 'snapshot' | 'path'>> {
   const times = { sizeBytes: Number(stat.size), mtime: decimalSeconds(stat.mtimeNs) };
   const fake =
     recorded === undefined
