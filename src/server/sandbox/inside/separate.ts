@@ -9,12 +9,12 @@ import { run } from '../../../system/run.ts';
  * Names that are missing, no regular files, or single already are passed over.
  * @param list paths below the directory, as bytes, each ended by NUL.
  */
-export async function separate(list: Buffer): Promise<{ separated: number }> {
+export async function separate(list: Buffer): Promise<{ ok: true; separated: number }> {
   let separated = 0;
   for (const path of splitAtNul(list)) {
     if (isPlainRelative(path) && (await separateOne(path))) separated += 1;
   }
-  return { separated };
+  return { ok: true, separated };
 }
 
 async function separateOne(path: Buffer): Promise<boolean> {
