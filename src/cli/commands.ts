@@ -39,12 +39,6 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/backup.ts')).BackupCommand,
   },
   {
-    id: 'status',
-    side: 'both',
-    summary: 'show how things stand',
-    load: async () => (await import('../commands/status.ts')).StatusCommand,
-  },
-  {
     id: 'setup-server',
     side: 'server',
     summary: 'make this machine a server',
@@ -80,6 +74,25 @@ export const commands: readonly CommandEntry[] = [
     side: 'server',
     summary: 'take a client its key away',
     load: async () => (await import('../commands/client/revoke.ts')).ClientRevokeCommand,
+  },
+  {
+    id: 'restore',
+    side: 'client',
+    summary: 'list the versions of files, and bring them back',
+    executable: true,
+    load: async () => (await import('../commands/restore.ts')).RestoreCommand,
+  },
+  {
+    id: 'status',
+    side: 'both',
+    summary: 'show how things stand',
+    load: async () => (await import('../commands/status.ts')).StatusCommand,
+  },
+  {
+    id: 'doctor',
+    side: 'both',
+    summary: 'look for what is not well, and say what to do',
+    load: async () => (await import('../commands/doctor.ts')).DoctorCommand,
   },
 ];
 

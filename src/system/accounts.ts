@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { run } from './run.ts';
 
 /** A user of this machine. */
@@ -25,4 +26,16 @@ export async function findUser(name: string): Promise<UserAccount | undefined> {
 export async function groupsOf(name: string): Promise<string[]> {
   const { stdout } = await run(['id', '--groups', '--name', '--', name]);
   return stdout.toString('utf8').trim().split(' ');
+}
+
+/** Names of the local users or groups by number, from /etc/passwd or /etc/group; for showing only. */
+export async function localNames(file: '/etc/passwd' | '/etc/group'): Promise<ReadonlyMap<number, string>> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  const names = new Map<number, string>();
+  for (const line of text.split('\n')) {
+    const [name = '', , id = ''] = line.split(':');
+    // The first of several names for a number is the one that other programs show, too.
+    if (/^\d+$/.test(id) && !names.has(Number(id))) names.set(Number(id), name);
+  }
+  return names;
 }

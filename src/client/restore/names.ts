@@ -1,0 +1,28 @@
+import { BytebackError } from '../../errors.ts';
+import { unescapeName } from '../../protocol/file-name.ts';
+
+/**
+ * The absolute path that a person means, as bytes: relative ones count from the working directory, `.` and `..` are
+ * taken away, and a name may be written in the escaped form in which listings print it (`caf\xe9`).
+ * @throws BytebackError (usage) for a name that no file can have.
+ */
+export function absolutePath(typed: string, workingDirectory: string): Buffer {
+  const bytes = unescapeName(typed);
+  if (bytes.length === 0 || bytes.includes(0)) {
+    throw new BytebackError('usage', { what: `not a path: ${JSON.stringify(typed)}` });
+  }
+  // latin1 keeps every byte, so that names that are no text survive.
+  const name = bytes.toString('latin1');
+  const from = name.startsWith('/') ? '' : Buffer.from(workingDirectory).toString('latin1');
+  const parts: string[] = [];
+  for (const part of `${from}/${name}`.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '' && part !== '.') parts.push(part);
+  }
+  return Buffer.from(`/${parts.join('/')}`, 'latin1');
+}
+
+/** The path below a snapshot's root, as rsync's list of files has it: `srv/a`, and `./` for all of it. */
+export function relativeToRoot(path: Uint8Array): Buffer {
+  return path.length === 1 ? Buffer.from('./') : Buffer.from(path.subarray(1));
+}

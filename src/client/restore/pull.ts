@@ -1,0 +1,138 @@
+import { BytebackError } from '../../errors.ts';
+import { escapeName } from '../../protocol/file-name.ts';
+import type { Log } from '../../system/log.ts';
+import { rsyncExitMeanings } from '../../system/rsync.ts';
+import { type Pull, type PullItem, type PullResult, runPull } from '../../system/rsync-pull.ts';
+import { type AttemptResult, decideNext, firstAttempt } from '../attempts.ts';
+import { attemptResultOf, type Session, whyOf } from '../session.ts';
+
+/** A file that could not be restored as it was. */
+export interface Failed {
+  /** Escaped. */
+  readonly path: string;
+  readonly why: string;
+}
+
+export interface PullReport {
+  readonly files: number;
+  readonly bytes: number;
+  readonly failed: readonly Failed[];
+}
+
+/** What is shown and told on the way. */
+export interface PullWatch {
+  readonly label?: string;
+  readonly expectedBytes?: number;
+  item?(item: PullItem): void;
+}
+
+/**
+ * One pull to its end: when the connection is lost it is tried again and goes on where it was.
+ * @throws BytebackError when it cannot be done: refused, no space here, the connection lost for good.
+ */
+export async function pullThrough(
+  pull: Omit<Pull, 'sessionArgv'>,
+  session: Session,
+  log: Log,
+  watch: PullWatch,
+): Promise<PullReport> {
+  let files = 0;
+  let bytes = 0;
+  for (let state = firstAttempt; ; ) {
+    let result: AttemptResult;
+    let error: unknown;
+    let failed: Failed[] = [];
+    try {
+      const connection = await session.connect();
+      const ended = await runPull(
+        { ...pull, sessionArgv: connection.sessionArgv },
+        { watcher: watcherOf(watch, log), signal: session.signal },
+      );
+      session.signal.throwIfAborted();
+      files += ended.files;
+      bytes += ended.bytes;
+      failed = failuresOf(ended, pull.directory);
+      result = {
+        kind: 'rsync',
+        exitCode: ended.exitCode,
+        moved: ended.moved,
+        diskFull: ended.errors.diskFull,
+        outcome: undefined,
+      };
+      error = explain(ended, pull);
+    } catch (thrown) {
+      session.signal.throwIfAborted();
+      const known = attemptResultOf(thrown, 'later');
+      if (known === undefined) throw thrown;
+      result = known;
+      error = thrown;
+    } finally {
+      log.progress(undefined);
+    }
+    const next = decideNext(result, state, session.limits);
+    if (next.next === 'go on') return { files, bytes, failed: next.status === 'partial' ? failed : [] };
+    if (next.next === 'give up') throw error;
+    await session.waitFor(next.afterMs, whyOf(error), next.state);
+    state = next.state;
+  }
+}
+
+function watcherOf(watch: PullWatch, log: Log) {
+  return {
+    item: (item: PullItem) => watch.item?.(item),
+    progress: ({ bytes, bytesPerSecond }: { bytes: number; bytesPerSecond: number }) => {
+      const { label, expectedBytes } = watch;
+      if (label === undefined) return;
+      const left = expectedBytes === undefined ? undefined : Math.max(0, expectedBytes - bytes);
+      log.progress({
+        label,
+        doneBytes: bytes,
+        bytesPerSecond,
+        ...(expectedBytes === undefined ? {} : { totalBytes: expectedBytes }),
+        ...(left === undefined || bytesPerSecond === 0 ? {} : { remainingMs: (left / bytesPerSecond) * 1000 }),
+      });
+    },
+  };
+}
+
+/** Names of the receiver are absolute or relative to the directory; those of the sender are paths in its jail. */
+function failuresOf({ errors }: PullResult, directory: string): Failed[] {
+  const failures = new Map<string, Failed>();
+  for (const { name, why, side } of errors.complaints) {
+    let path = escapeName(name);
+    const prefix = side === 'receiver' ? directory.replace(/\/+$/, '') : '/data';
+    if (path.startsWith(`${prefix}/`)) path = path.slice(prefix.length);
+    if (!path.startsWith('/')) path = `/${path}`;
+    if (!failures.has(path)) failures.set(path, { path, why: side === 'sender' ? `the server: ${why}` : why });
+  }
+  return [...failures.values()];
+}
+
+/** Why a pull that failed did so; not thrown when there is another attempt. */
+function explain(
+  { exitCode, errors, stderr }: PullResult,
+  { directory, remoteCommand }: Omit<Pull, 'sessionArgv'>,
+): BytebackError {
+  const said = escapeName(errors.cause);
+  const meaning = rsyncExitMeanings[exitCode] ?? `rsync exited ${exitCode}`;
+  if (errors.diskFull) {
+    return new BytebackError('partial', {
+      what: `no space left in ${escapeName(directory)}`,
+      why: said,
+      fix: 'make space and give the same command again: it goes on where it stopped; or restore elsewhere with --to',
+    });
+  }
+  if (exitCode === 76) {
+    const reason = stderr.split('\n').find((line) => line.trim() !== '' && !line.startsWith('rsync')) ?? meaning;
+    return new BytebackError('refused', {
+      what: `the server refused to ${escapeName(remoteCommand)}`,
+      why: escapeName(reason.trim()),
+    });
+  }
+  const lost = [10, 12, 30, 35, 255].includes(exitCode);
+  return new BytebackError(lost ? 'unreachable' : 'partial', {
+    what: lost ? 'the connection was lost in the middle of the restore' : 'the restore failed',
+    why: `${meaning}${said === '' ? '' : `: ${said}`}`,
+    fix: 'give the same command again: it goes on where it stopped',
+  });
+}

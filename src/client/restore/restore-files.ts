@@ -1,0 +1,289 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { BytebackError } from '../../errors.ts';
+import { parseDestination, rsyncHost } from '../../protocol/destination.ts';
+import { escapeName } from '../../protocol/file-name.ts';
+import { type SnapshotName, snapshotNameAt } from '../../protocol/names.ts';
+import type { Pull } from '../../system/rsync-pull.ts';
+import type { Session } from '../session.ts';
+import { snapshotOf } from './choice.ts';
+import { relativeToRoot } from './names.ts';
+import { type Failed, pullThrough } from './pull.ts';
+import { hasAllParents, makeTarget, markOf, type Target, whatIsThere } from './target.ts';
+import {
+  type Found,
+  findVersions,
+  listSnapshots,
+  noSnapshots,
+  notFound,
+  openRestoreSession,
+  type RestoreDeps,
+  type WhichVersions,
+  wishOf,
+} from './versions.ts';
+
+/** What to restore, where to, and how carefully. */
+export interface RestoreOptions extends WhichVersions {
+  /** Everything in one snapshot; `paths` is empty then. */
+  readonly allFiles: boolean;
+  /** The tree is built below this directory; `./SNAPSHOT` by default. */
+  readonly to?: string;
+  /** To where it was. */
+  readonly inPlace: boolean;
+  /** Replaces what is there for good. */
+  readonly overwrite: boolean;
+  readonly yes: boolean;
+  /** Reads everything once more, here and on the server, and compares the checksums. */
+  readonly verify: boolean;
+}
+
+/** What was restored; `--json` prints it. */
+export interface RestoreReport {
+  readonly status: 'ok' | 'partial';
+  /** One for each snapshot that something was taken from. */
+  readonly restored: readonly {
+    readonly snapshot: SnapshotName;
+    readonly to: string;
+    readonly paths: readonly string[];
+  }[];
+  /** Files whose content was brought. */
+  readonly files: number;
+  readonly bytes: number;
+  /** `checksums`: everything was compared with the server afterwards. */
+  readonly verified: 'checksums' | 'no';
+  /** What could not be restored, or differs from the snapshot. */
+  readonly failed: readonly Failed[];
+}
+
+/**
+ * Restores files from snapshots.
+ * @throws BytebackError `usage` when nothing of it can be done as asked; nothing was written then.
+ */
+export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): Promise<RestoreReport> {
+  const session = openRestoreSession(deps);
+  const temporary = await mkdtemp(join(tmpdir(), 'byteback-restore-'));
+  try {
+    const { targets, missing, expectedBytes } = await planTargets(options, session, deps);
+    const works: Work[] = [];
+    for (const target of targets) works.push(await prepareTarget(target, options, session, temporary, deps));
+    const failed: Failed[] = [...missing];
+    let files = 0;
+    let bytes = 0;
+    for (const work of works) {
+      const result = await carryOut(work, options, session, deps, expectedBytes);
+      files += result.files;
+      bytes += result.bytes;
+      failed.push(...result.failed);
+    }
+    return {
+      status: failed.length === 0 ? 'ok' : 'partial',
+      restored: targets.map(({ snapshot, directory, names }) => ({
+        snapshot,
+        to: directory,
+        paths: names.map((name) => shown(name)),
+      })),
+      files,
+      bytes,
+      verified: options.verify ? 'checksums' : 'no',
+      failed,
+    };
+  } finally {
+    await session.close();
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+function shown(name: Buffer): string {
+  return name.toString() === './' ? '/' : `/${escapeName(name)}`;
+}
+
+interface Plan {
+  readonly targets: readonly Target[];
+  readonly missing: readonly Failed[];
+  /** Undefined when a directory is among it. */
+  readonly expectedBytes: number | undefined;
+}
+
+/** Which snapshot each path is taken from, and where it goes. */
+async function planTargets(options: RestoreOptions, session: Session, deps: RestoreDeps): Promise<Plan> {
+  if (options.allFiles || options.paths.length === 0) {
+    const snapshots = await listSnapshots(session);
+    if (snapshots.length === 0) throw noSnapshots();
+    const newest = snapshots.at(-1)?.snapshot;
+    const snapshot = snapshotOf(wishOf(options, snapshots, deps.clock.now()), snapshots) ?? newest;
+    if (snapshot === undefined) throw noSnapshots();
+    const directory = directoryFor(options, snapshot, false, deps);
+    return { targets: [{ directory, snapshot, names: [Buffer.from('./')] }], missing: [], expectedBytes: undefined };
+  }
+  const found = await findVersions(options, session, deps);
+  const none = found.paths.filter(({ versions }) => versions.length === 0);
+  if (none[0] !== undefined && none.length === found.paths.length) throw notFound(none[0]);
+  const missing = none.map(({ path, elsewhere }) => ({ path: escapeName(path), why: elsewhere?.why ?? 'not found' }));
+  sayWhatIsOld(found, deps);
+  const bySnapshot = new Map<SnapshotName, Buffer[]>();
+  let expectedBytes: number | undefined = 0;
+  for (const { path, versions } of found.paths) {
+    for (const { snapshot, type, sizeBytes } of versions) {
+      bySnapshot.set(snapshot, [...(bySnapshot.get(snapshot) ?? []), relativeToRoot(path)]);
+      expectedBytes = expectedBytes === undefined || type === 'directory' ? undefined : expectedBytes + sizeBytes;
+    }
+  }
+  const targets = [...bySnapshot].map(([snapshot, names]) => ({
+    directory: directoryFor(options, snapshot, options.all && bySnapshot.size > 1, deps),
+    snapshot,
+    names,
+  }));
+  return { targets, missing, expectedBytes };
+}
+
+/** A path that is gone from the newest snapshot comes from an older one: a person should know. */
+function sayWhatIsOld(found: Found, { log }: RestoreDeps): void {
+  const newest = found.snapshots.at(-1)?.snapshot;
+  for (const { path, versions } of found.paths) {
+    const version = versions[0];
+    if (found.snapshot !== undefined || version === undefined || version.snapshot === newest) continue;
+    log.warn(`${escapeName(path)} is not in the newest snapshot; the last that holds it is ${version.snapshot}`);
+  }
+}
+
+function directoryFor(options: RestoreOptions, snapshot: SnapshotName, several: boolean, deps: RestoreDeps): string {
+  if (options.inPlace) return '/';
+  const to = resolve(deps.workingDirectory, options.to ?? '.');
+  return options.to === undefined || several ? join(to, snapshot) : to;
+}
+
+/** One target, looked at and agreed on. */
+interface Work {
+  readonly target: Target;
+  readonly pull: Omit<Pull, 'sessionArgv'>;
+}
+
+/** Checks what is there before anything is written, and asks where something would be replaced. */
+async function prepareTarget(
+  target: Target,
+  options: RestoreOptions,
+  session: Session,
+  temporary: string,
+  deps: RestoreDeps,
+): Promise<Work> {
+  const { config, paths, clock, log } = deps;
+  const listFile = join(temporary, target.snapshot);
+  await writeFile(listFile, Buffer.concat(target.names.flatMap((name) => [name, Buffer.from([0])])), { mode: 0o600 });
+  const keepParents = options.inPlace && (await hasAllParents(target));
+  const common = {
+    host: rsyncHost(parseDestination(config.destination)),
+    remoteCommand: `restore ${target.snapshot}`,
+    listFile,
+    directory: target.directory,
+    ioTimeoutMs: config.ioTimeoutMs,
+    ...(config.bwlimit === undefined ? {} : { bwlimit: config.bwlimit }),
+  };
+  const suffix = options.overwrite ? undefined : `.before-${snapshotNameAt(clock.now())}`;
+  if (options.inPlace) {
+    await agreeToReplace({ ...common, mode: { kind: 'compare', keepParents } }, suffix, options, session, deps);
+    return { target, pull: { ...common, mode: { kind: 'over', suffix, keepParents } } };
+  }
+  const begun = await markOf(target, paths.stateDir).isSet();
+  const there = begun ? undefined : await whatIsThere(target);
+  if (there !== undefined && !options.overwrite) {
+    throw new BytebackError('usage', {
+      what: `${escapeName(there)} is there already`,
+      why: 'nothing is written over what is there',
+      fix: 'restore to another directory with --to, or replace it with --overwrite',
+    });
+  }
+  if (begun) log.step(`going on with the restore that was begun to ${escapeName(target.directory)}`);
+  const mode: Pull['mode'] =
+    there === undefined ? { kind: 'fresh' } : { kind: 'over', suffix: undefined, keepParents: false };
+  return { target, pull: { ...common, mode } };
+}
+
+/** How many names of what would be replaced are shown. */
+const shownReplaced = 20;
+
+/** Shows what a restore in place would replace, and asks. */
+async function agreeToReplace(
+  compare: Omit<Pull, 'sessionArgv'>,
+  suffix: string | undefined,
+  options: RestoreOptions,
+  session: Session,
+  { log, confirm }: RestoreDeps,
+): Promise<void> {
+  const replaced: string[] = [];
+  let created = 0;
+  log.step('comparing with what is there');
+  await pullThrough(compare, session, log, {
+    item: ({ flags, name }) => {
+      // Ten pluses: it is not there. A dot in front: only owner, mode, times and the like would change.
+      if (flags.includes('+++')) created += 1;
+      else replaced.push(`${flags.startsWith('.') ? 'attributes of ' : ''}/${escapeName(name)}`);
+    },
+  });
+  if (replaced.length === 0) return;
+  for (const name of replaced.slice(0, shownReplaced)) log.warn(`would replace ${name}`);
+  if (replaced.length > shownReplaced) log.warn(`… and ${replaced.length - shownReplaced} more`);
+  if (options.yes) return;
+  const kept =
+    suffix === undefined
+      ? 'What is replaced is lost.'
+      : `What is replaced is kept beside it, with ${suffix} at its name.`;
+  if (await confirm(`Replace ${replaced.length}, and make ${created} anew? ${kept}`)) return;
+  throw new BytebackError('usage', { what: 'nothing was restored', why: 'the answer was no' });
+}
+
+/** Brings the files of one target, and compares. */
+async function carryOut(
+  { target, pull }: Work,
+  options: RestoreOptions,
+  session: Session,
+  { log, paths }: RestoreDeps,
+  expectedBytes: number | undefined,
+): Promise<{ files: number; bytes: number; failed: Failed[] }> {
+  log.step(`restoring from ${target.snapshot} to ${escapeName(target.directory)}`);
+  await makeTarget(target.directory);
+  const mark = markOf(target, paths.stateDir);
+  if (pull.mode.kind === 'fresh') await mark.set();
+  const result = await pullThrough(pull, session, log, {
+    label: 'restoring',
+    ...(expectedBytes === undefined ? {} : { expectedBytes }),
+    item: ({ name, content }) => {
+      if (content) log.info(`/${escapeName(name)}`);
+    },
+  });
+  const failed = new Map(result.failed.map((failure) => [failure.path, failure]));
+  if (options.verify) {
+    log.step('comparing with the snapshot, by checksums');
+    const keepParents = pull.mode.kind === 'over' && pull.mode.keepParents;
+    const compared = await pullThrough({ ...pull, mode: { kind: 'compare', keepParents } }, session, log, {
+      label: 'comparing',
+      item: ({ flags, name }) => {
+        const path = `/${escapeName(name)}`;
+        if (!failed.has(path)) failed.set(path, { path, why: differenceInWords(flags) });
+      },
+    });
+    for (const failure of compared.failed) if (!failed.has(failure.path)) failed.set(failure.path, failure);
+  }
+  // Only now: what is cut in the comparison goes on, too.
+  await mark.clear();
+  return { files: result.files, bytes: result.bytes, failed: [...failed.values()] };
+}
+
+const attributes: Readonly<Record<string, string>> = {
+  c: 'content',
+  s: 'size',
+  t: 'time',
+  T: 'time',
+  p: 'mode',
+  o: 'owner',
+  g: 'group',
+  a: 'ACL',
+  x: 'extended attributes',
+};
+
+/** What rsync's letters say, for people. */
+function differenceInWords(flags: string): string {
+  if (flags.includes('+++')) return 'it is missing after the restore';
+  const words = [...new Set([...flags.slice(2)].flatMap((letter) => attributes[letter] ?? []))];
+  return `it differs from the snapshot: ${words.join(', ') || 'its kind'}`;
+}

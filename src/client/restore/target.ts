@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import { lstat, mkdir, readdir, readFile, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BytebackError, reasonOf } from '../../errors.ts';
+import { escapeName } from '../../protocol/file-name.ts';
+import type { SnapshotName } from '../../protocol/names.ts';
+import { isMissing, writeFileAtomically } from '../../system/files.ts';
+
+/** What one restore writes, and where. */
+export interface Target {
+  readonly directory: string;
+  readonly snapshot: SnapshotName;
+  /** Relative to the root, as `relativeToRoot` has them. */
+  readonly names: readonly Buffer[];
+}
+
+/** The path of one name below a directory, as bytes. */
+export function pathIn(directory: string, name: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(directory.replace(/\/+$/, '')), Buffer.from('/'), name]);
+}
+
+async function exists(path: Buffer): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+/** What stands where something is to be restored; undefined when the place is free. */
+export async function whatIsThere({ directory, names }: Target): Promise<Buffer | undefined> {
+  for (const name of names) {
+    if (name.toString() === './') {
+      const entries = await readdir(directory, { encoding: 'buffer' }).catch((error: unknown) => {
+        if (isMissing(error)) return [];
+        throw error;
+      });
+      // A new ext4 has this, and nothing of the client is in it.
+      const other = entries.find((entry) => entry.toString() !== 'lost+found');
+      if (other !== undefined) return pathIn(directory, other);
+    } else if (await exists(pathIn(directory, name))) {
+      return pathIn(directory, name);
+    }
+  }
+  return undefined;
+}
+
+/** True when every directory on the way to every name is there: then they are left as they are. */
+export async function hasAllParents({ directory, names }: Target): Promise<boolean> {
+  for (const name of names) {
+    const slash = name.lastIndexOf('/');
+    if (name.toString() !== './' && slash > 0 && !(await exists(pathIn(directory, name.subarray(0, slash)))))
+      return false;
+  }
+  return true;
+}
+
+/** Makes the directory. @throws BytebackError (usage) when that is not possible. */
+export async function makeTarget(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true });
+  } catch (error) {
+    throw new BytebackError('usage', {
+      what: `cannot make ${escapeName(directory)}`,
+      why: reasonOf(error),
+      fix: 'give another directory with --to',
+    });
+  }
+}
+
+/** What a mark says; equal text is the same restore. */
+function markText({ directory, snapshot, names }: Target): string {
+  const list = createHash('sha256')
+    .update(Buffer.concat(names.flatMap((name) => [name, Buffer.from([0])])))
+    .digest('hex');
+  return `${JSON.stringify({ format: 1, directory, snapshot, names: list })}\n`;
+}
+
+/**
+ * The mark of a restore that has begun and not ended. It lies in the state directory, not in the target, which is to be
+ * what the snapshot holds and nothing else. With it the same command, given again, goes on where it was cut.
+ */
+export function markOf(target: Target, stateDirectory: string) {
+  const directory = join(stateDirectory, 'restores');
+  const file = join(directory, `${createHash('sha256').update(target.directory).digest('hex').slice(0, 32)}.json`);
+  return {
+    /** True when this very restore was begun before. */
+    async isSet(): Promise<boolean> {
+      return (await readFile(file, 'utf8').catch(() => '')) === markText(target);
+    },
+    /** Where the state directory is not ours to write to, a cut restore cannot be told from a foreign directory. */
+    async set(): Promise<void> {
+      try {
+        await mkdir(directory, { recursive: true, mode: 0o700 });
+        await writeFileAtomically(file, markText(target), { mode: 0o600 });
+      } catch (error) {
+        if (!['EACCES', 'EROFS', 'EPERM', 'ENOSPC'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      }
+    },
+    async clear(): Promise<void> {
+      await unlink(file).catch((error: unknown) => {
+        if (!isMissing(error) && (error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+      });
+    },
+  };
+}

@@ -1,0 +1,157 @@
+import { createInterface } from 'node:readline';
+import { noEnvironment, quoteForRsh } from './rsync.ts';
+import {
+  decodeRsyncName,
+  itemFormat,
+  parseErrors,
+  parseProgress,
+  type RsyncErrors,
+  type RsyncProgress,
+} from './rsync-output.ts';
+import { start } from './run.ts';
+import { diesWithParent } from './ssh.ts';
+
+/** One rsync that brings files from a snapshot, or compares them with it. */
+export interface Pull {
+  /** ssh and its options for a session on a connection; becomes -e. */
+  readonly sessionArgv: readonly string[];
+  /** `user@host`, an IPv6 address in brackets. */
+  readonly host: string;
+  /** What stands in rsync's place on the server: `restore SNAPSHOT`. */
+  readonly remoteCommand: string;
+  /** NUL-separated names relative to the root of the snapshot. */
+  readonly listFile: string;
+  /** Where the tree is built; it must exist. */
+  readonly directory: string;
+  readonly mode: /** Into a directory of its own. What is cut stays as the beginning of the next attempt. */
+    | { readonly kind: 'fresh' }
+    /** Over what is there. What is replaced gets this suffix; undefined replaces it for good. */
+    | { readonly kind: 'over'; readonly suffix: string | undefined; readonly keepParents: boolean }
+    /** Writes nothing; items are what differs, by content, too. */
+    | { readonly kind: 'compare'; readonly keepParents: boolean };
+  readonly ioTimeoutMs: number;
+  readonly bwlimit?: string;
+}
+
+/** Something that was brought, changed, or differs. */
+export interface PullItem {
+  /** As rsync itemizes it, without what the letters stand for: `>f.st......`. */
+  readonly flags: string;
+  /** True for a file whose content came over, or would. */
+  readonly content: boolean;
+  readonly sizeBytes: number;
+  /** Relative to the directory, as bytes; a directory ends in a slash. */
+  readonly name: Buffer;
+}
+
+/** How it ended. */
+export interface PullResult {
+  /** rsync's own; 128 + n when a signal ended it. */
+  readonly exitCode: number;
+  readonly errors: RsyncErrors;
+  readonly stderr: string;
+  readonly files: number;
+  readonly bytes: number;
+  /** Whether any content came over in this attempt. */
+  readonly moved: boolean;
+}
+
+/** A half-written file must never stand in the place of one that is in use. */
+const partialDirectory = '.byteback-partial';
+
+/** The arguments of one pull. */
+export function pullArgv(pull: Pull): [string, ...string[]] {
+  const { mode } = pull;
+  const keepParents = mode.kind !== 'fresh' && mode.keepParents;
+  const modeFlags = {
+    fresh: ['--partial', '--sparse'],
+    over: [
+      `--partial-dir=${partialDirectory}`,
+      '--force',
+      ...(mode.kind === 'over' && mode.suffix !== undefined ? ['--backup', `--suffix=${mode.suffix}`] : []),
+    ],
+    compare: ['--dry-run', '--checksum'],
+  }[mode.kind];
+  return [
+    'rsync',
+    // --files-from turns the recursion of -a off: -r turns it on again.
+    '-aHAX',
+    '-r',
+    '--numeric-ids',
+    '--modify-window=-1',
+    '--from0',
+    `--files-from=${pull.listFile}`,
+    ...(keepParents ? ['--no-implied-dirs'] : []),
+    ...modeFlags,
+    `--timeout=${Math.max(1, Math.round(pull.ioTimeoutMs / 1000))}`,
+    ...(pull.bwlimit === undefined ? [] : [`--bwlimit=${pull.bwlimit}`]),
+    `--out-format=${itemFormat}`,
+    '--info=progress2',
+    '-e',
+    pull.sessionArgv.map(quoteForRsh).join(' '),
+    `--rsync-path=${pull.remoteCommand}`,
+    '--',
+    `${pull.host}:.`,
+    pull.directory.endsWith('/') ? pull.directory : `${pull.directory}/`,
+  ];
+}
+
+/** One line of `--out-format`; undefined for every other line. */
+export function parsePullItem(line: string): PullItem | undefined {
+  const match = /^=(.)(.{10}) +(\d+) (.*)$/.exec(line);
+  if (match === null) return undefined;
+  const [, update = '', flags = '', size, name = ''] = match;
+  return { flags: update + flags, content: update === '>', sizeBytes: Number(size), name: decodeRsyncName(name) };
+}
+
+/** What is told while it runs. */
+export interface PullWatcher {
+  item?(item: PullItem): void;
+  progress?(progress: RsyncProgress): void;
+}
+
+const keptErrorBytes = 4 * 1024 * 1024;
+
+/** Runs one pull to its end, whatever that is. @throws ProgramError when rsync is not installed. */
+export async function runPull(
+  pull: Pull,
+  options: { watcher?: PullWatcher; signal?: AbortSignal } = {},
+): Promise<PullResult> {
+  const rsync = start([...diesWithParent, ...pullArgv(pull)], {
+    stdout: 'pipe',
+    stderr: 'pipe',
+    cwd: '/',
+    env: noEnvironment,
+    detached: true,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  let stderr = '';
+  rsync.stderr?.on('data', (chunk: Buffer) => {
+    // latin1 keeps every byte; what is not ASCII is escaped by rsync anyway.
+    if (stderr.length < keptErrorBytes) stderr += chunk.toString('latin1');
+  });
+  let files = 0;
+  let bytes = 0;
+  let moved = false;
+  if (rsync.stdout !== null) {
+    rsync.stdout.setEncoding('latin1');
+    createInterface({ input: rsync.stdout, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
+      const item = parsePullItem(line);
+      if (item !== undefined) {
+        if (item.content) {
+          files += 1;
+          bytes += item.sizeBytes;
+          moved = true;
+        }
+        options.watcher?.item?.(item);
+        return;
+      }
+      const progress = parseProgress(line);
+      if (progress === undefined) return;
+      if (progress.bytes > 0) moved = true;
+      options.watcher?.progress?.(progress);
+    });
+  }
+  const { exitCode } = await rsync.ended;
+  return { exitCode, errors: parseErrors(stderr), stderr, files, bytes, moved };
+}
