@@ -66,6 +66,12 @@ describe('progressLine', () => {
     expect(progressLine({ label: 'sending', doneBytes: 3, totalBytes: 2 }, 80)).toContain('100 %');
   });
 
+  test('nothing done of something unknown is not told', () => {
+    expect(
+      progressLine({ label: 'waiting', doneBytes: 0, remainingMs: 600_000, detail: 'the server is away' }, 80),
+    ).toBe('waiting  10:00 left  the server is away');
+  });
+
   test('nothing from outside reaches the terminal', () => {
     expect(progressLine({ label: 'a\nb', doneBytes: 0, detail: `\u001b[2J${'x'.repeat(20)}` }, 80)).not.toMatch(
       /[\n\u001b]/,

@@ -9,14 +9,14 @@ import { clockOf, rateInWords, sizeInWords } from './units.ts';
 export function progressLine(progress: Progress, columns: number): string {
   const { doneBytes, totalBytes, bytesPerSecond, remainingMs } = progress;
   const width = Math.max(20, columns);
-  const label = cut(oneLine(progress.label), 20);
+  const label = cut(oneLine(progress.label), 24);
   const known = totalBytes !== undefined && totalBytes > 0;
   // A total is an estimate: a file may grow while it is sent.
   const share = known ? Math.min(1, Math.max(0, doneBytes / totalBytes)) : 0;
   const parts = [
     label,
     known ? `${String(Math.floor(share * 100)).padStart(3)} %` : '',
-    known ? `${sizeInWords(doneBytes)} of ${sizeInWords(totalBytes)}` : sizeInWords(doneBytes),
+    known ? `${sizeInWords(doneBytes)} of ${sizeInWords(totalBytes)}` : doneBytes === 0 ? '' : sizeInWords(doneBytes),
     bytesPerSecond === undefined ? '' : rateInWords(bytesPerSecond),
     remainingMs === undefined ? '' : `${clockOf(remainingMs)} left`,
   ].filter((part) => part !== '');

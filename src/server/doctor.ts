@@ -1,0 +1,172 @@
+import { release } from 'node:os';
+import { serverPaths } from '../config/paths.ts';
+import { loadServerConfig, type ServerConfig } from '../config/server-config.ts';
+import { BytebackError } from '../errors.ts';
+import type { Check, Verdict } from '../findings.ts';
+import { findUser } from '../system/accounts.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Log } from '../system/log.ts';
+import { isOlder, type KnownProgram, programVersion } from '../system/versions.ts';
+import { readRegistry, strangeLines } from './registry.ts';
+import { proveSandbox } from './sandbox/prove.ts';
+import { configurationStep, layoutStep, registryStep } from './setup/configuration.ts';
+import { mountStep } from './setup/mount.ts';
+import { sshdStep } from './setup/sshd.ts';
+import type { Step } from './setup/step.ts';
+import { sudoersStep } from './setup/sudoers.ts';
+import { timerStep } from './setup/timer.ts';
+import { installationStep, userStep } from './setup/user.ts';
+import { readServerStatus } from './status.ts';
+import { openStore, storeAt } from './store.ts';
+
+/** What the checks of a server need. */
+export interface DoctorDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+/**
+ * Everything that a server needs, looked at; nothing is changed. What set-up brings about is looked at by set-up's own
+ * steps, so that the two never disagree. Needs root.
+ */
+export function serverChecks({ log, clock }: DoctorDeps): Check[] {
+  const withConfig = (look: (config: ServerConfig) => Promise<Verdict | readonly Verdict[]>) => async () =>
+    look(await loadServerConfig());
+  const asConfigured = (area: string, okText: string, stepOf: (config: ServerConfig) => Step | undefined): Check => ({
+    area,
+    look: withConfig((config) => checkStep(stepOf(config), okText)),
+  });
+  const never = async () => false;
+  return [
+    { area: 'programs', look: checkPrograms },
+    { area: 'installation', look: () => checkStep(installationStep(), `${serverPaths.libDir} is root's`) },
+    asConfigured('configuration', serverPaths.serverToml, ({ store, user }) => configurationStep(store, user)),
+    asConfigured('user', "nobody else's, without a password", ({ user }) => userStep(user)),
+    asConfigured('mount', 'with safe options, and in /etc/fstab', ({ store }) =>
+      mountStep({ store, source: { kind: 'mounted' }, force: false, confirm: never }),
+    ),
+    asConfigured('store', 'complete', ({ store }) => layoutStep(store, clock)),
+    { area: 'registry', look: checkRegistry },
+    asConfigured('registry', `${serverPaths.authorizedKeys} is root's`, () => registryStep([], clock)),
+    asConfigured('sudo', 'starts the two helpers', ({ user }) => sudoersStep(user)),
+    asConfigured('sshd', 'sends the user to byteback-receive, and nowhere else', ({ user }) =>
+      sshdStep(user, never, log),
+    ),
+    { area: 'sandbox', look: withConfig(checkSandbox) },
+    { area: 'timer', look: checkTimer },
+    { area: 'clients', look: withConfig((config) => checkClients(config, clock)) },
+  ];
+}
+
+/** A step of set-up with nothing left to do is well. */
+async function checkStep(step: Step | undefined, okText: string): Promise<Verdict> {
+  const todo = await step?.check();
+  return todo === undefined
+    ? okText
+    : { state: 'failure', what: `not done: ${todo}`, fix: 'run byteback-setup-server again' };
+}
+
+/** Oldest versions that have what byteback uses. */
+const needed: readonly { program: KnownProgram; packageName: string; oldest: string; because: string }[] = [
+  { program: 'rsync', packageName: 'rsync', oldest: '3.2.3', because: 'it lacks options that the receiver is given' },
+  { program: 'ssh', packageName: 'openssh-server', oldest: '8.2', because: 'sshd lacks Include' },
+  { program: 'btrfs', packageName: 'btrfs-progs', oldest: '5.0', because: 'it lacks options of subvolume delete' },
+  {
+    program: 'bwrap',
+    packageName: 'bubblewrap',
+    oldest: '0.8.0',
+    because: 'it cannot switch user namespaces off in the jail',
+  },
+  { program: 'sudo', packageName: 'sudo', oldest: '1.8.0', because: 'it is not tested with byteback' },
+];
+
+async function checkPrograms(): Promise<Verdict[]> {
+  const versions = await Promise.all(needed.map(({ program }) => programVersion(program)));
+  const wrong = needed.flatMap(({ program, packageName, oldest, because }, index): Verdict[] => {
+    const found = versions[index] ?? 'missing';
+    const fix = `apt-get install ${packageName}`;
+    if (found === 'missing') return [{ state: 'failure', what: `${program} is not installed`, fix }];
+    if (found === 'unknown' || !isOlder(found, oldest)) return [];
+    return [{ state: 'failure', what: `${program} ${found} is older than ${oldest}`, why: because, fix }];
+  });
+  const [rsync = ''] = versions;
+  const unconfined: Verdict[] =
+    /^\d/.test(rsync) && isOlder(rsync, '3.5.0')
+      ? [
+          {
+            state: 'warning',
+            what: `rsync ${rsync} cannot confine itself to its directory`,
+            why: 'from 3.5.0 on it can; until then the sandbox alone keeps one client out of the files of another',
+            fix: 'install rsync 3.5.0 or newer',
+          },
+        ]
+      : [];
+  const found = needed.map(({ program }, index) => `${program} ${versions[index]}`).join(', ');
+  return [...(wrong.length === 0 ? [`${found}, kernel ${release()}`] : wrong), ...unconfined];
+}
+
+async function checkRegistry(): Promise<Verdict[]> {
+  const strange = strangeLines(await readRegistry(serverPaths.authorizedKeys));
+  return strange.map(({ line, why }) => ({
+    state: 'warning',
+    what: `${serverPaths.authorizedKeys}:${line} gives nobody a role`,
+    why,
+    fix: 'take the line out, or add the client with: byteback client add NAME --key FILE',
+  }));
+}
+
+/** The jail, run as the user, around a directory that is empty and nobody's but root's. */
+async function checkSandbox({ user, store }: ServerConfig): Promise<Verdict> {
+  const account = await findUser(user);
+  if (account === undefined)
+    throw new BytebackError('usage', { what: `there is no user ${user}`, fix: 'run byteback-setup-server' });
+  await proveSandbox({
+    directory: `${serverPaths.libDir}/home`,
+    access: 'read',
+    hidden: [store, serverPaths.configDir],
+    account,
+  });
+  return 'holds';
+}
+
+async function checkTimer(): Promise<Verdict> {
+  const step = timerStep();
+  if (step !== undefined) return checkStep(step, 'prunes hourly');
+  return {
+    state: 'warning',
+    what: 'neither systemd nor cron runs here',
+    why: 'the store is pruned only after each snapshot',
+  };
+}
+
+async function checkClients(config: ServerConfig, clock: Clock): Promise<Verdict[]> {
+  const store = await openStore(config);
+  const { clients, store: space } = await readServerStatus(
+    { config, store, registryFile: serverPaths.authorizedKeys },
+    { clock },
+  );
+  const freePercent = (100 * space.freeBytes) / Math.max(1, space.totalBytes);
+  const full: Verdict[] =
+    freePercent < space.pruneBelowPercent
+      ? [
+          {
+            state: 'warning',
+            what: `only ${freePercent.toFixed(1)} % of the store are free`,
+            why: `pruning begins below ${space.pruneBelowPercent} %, and has not made room yet`,
+            fix: 'byteback-prune --dry-run',
+          },
+        ]
+      : [];
+  const late = clients
+    .filter(({ overdue, registered }) => overdue && registered)
+    .map(
+      ({ name, newest }): Verdict => ({
+        state: 'warning',
+        what: `${name} is overdue`,
+        why: `its newest snapshot is ${newest?.name}, in ${storeAt(config.store).snapshotsDir(name)}`,
+        fix: `on ${name}: byteback doctor`,
+      }),
+    );
+  const count = clients.filter(({ registered }) => registered).length;
+  return [`${count} registered, ${freePercent.toFixed(0)} % of the store free`, ...full, ...late];
+}
