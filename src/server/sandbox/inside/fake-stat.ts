@@ -43,7 +43,7 @@ export function parseGetfattr(listing: string): Map<string, string> {
   for (const line of listing.split('\n')) {
     const file = /^# file: (.*)$/.exec(line)?.[1];
     if (file !== undefined) name = unquote(file);
-    const hex = /^user\.rsync\.%stat=(?:0x([0-9a-f]*))?$/.exec(line);
+    const hex = /^user\.rsync\.%stat(?:=(?:0x([0-9a-f]*)|"")?)?$/.exec(line);
     if (hex !== null) values.set(name, Buffer.from(hex[1] ?? '', 'hex').toString('latin1'));
   }
   return values;
