@@ -139,11 +139,30 @@ function compileWild(
     const expression = new RegExp(`^${body}$`);
     return (_, name) => expression.test(name);
   }
-  // A pattern with a slash or an inner `**` may begin after any slash, unless it is anchored or begins with `**`.
+  if (!anchored && !anyDepth) {
+    // It is tried on just as many elements from the end as it has slashes, those in brackets counted too.
+    const expression = new RegExp(`^${body}$`);
+    return (path) => {
+      const end = lastElements(path, slashes + 1);
+      return end !== undefined && expression.test(end);
+    };
+  }
+  // A pattern with an inner `**` may begin after any slash, unless it is anchored or begins with the `**`.
   const free = !anchored && !prefix;
   const expression = new RegExp(`^${free ? '(?:[^]*/)?' : ''}${body}$`);
   return (path, _, isDirectory) =>
     expression.test(`${prefix && !anchored ? '/' : ''}${path}${matchesDirectoryToo && isDirectory ? '/' : ''}`);
+}
+
+/** The last elements of a path, or undefined when it has fewer. */
+function lastElements(path: string, count: number): string | undefined {
+  let start = path.length;
+  for (let found = 0; found < count; found += 1) {
+    if (start < 0) return undefined;
+    start = path.lastIndexOf('/', start - 1);
+    if (start < 0 && found < count - 1) return undefined;
+  }
+  return path.slice(start + 1);
 }
 
 /** A wildmatch pattern as the source of a regular expression; undefined when it can match nothing. */
@@ -184,7 +203,6 @@ const namedClasses: Readonly<Record<string, RegExp>> = {
   alnum: /[0-9A-Za-z]/,
   alpha: /[A-Za-z]/,
   blank: /[ \t]/,
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: this is the class of control characters
   cntrl: /[\x00-\x1f\x7f]/,
   digit: /[0-9]/,
   graph: /[\x21-\x7e]/,

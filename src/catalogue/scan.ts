@@ -18,6 +18,8 @@ export interface ScanInput {
   readonly largeBytes: number;
   /** The group of a large file, by its size; each group gets a list of its own. */
   readonly groupOf: (sizeBytes: number) => number;
+  /** Files whose times are later count as changed: seconds since 1970. Undefined: all of them. */
+  readonly changedSince?: number;
   readonly signal?: AbortSignal;
   /** Told now and then how many entries were seen. */
   readonly onProgress?: (entries: number, bytes: number) => void;
@@ -38,6 +40,8 @@ export interface ScanResult {
   readonly directories: number;
   /** Bytes of content; a file with several names counts once. */
   readonly bytes: number;
+  /** Those bytes of them that changed since the given time. */
+  readonly changedBytes: number;
   readonly large: readonly LargeFileList[];
   /** Directories with a valid CACHEDIR.TAG: only the tag in them counts. */
   readonly cacheDirectories: readonly string[];
@@ -47,6 +51,7 @@ interface Totals {
   files: number;
   directories: number;
   bytes: number;
+  changedBytes: number;
 }
 
 /**
@@ -55,7 +60,7 @@ interface Totals {
  * @throws ProgramError when find is not installed; an AbortError when the signal fires.
  */
 export async function scanTree(input: ScanInput): Promise<ScanResult> {
-  const totals: Totals = { files: 0, directories: 0, bytes: 0 };
+  const totals: Totals = { files: 0, directories: 0, bytes: 0, changedBytes: 0 };
   const spools = new Map<number, Spool>();
   const cacheDirectories: string[] = [];
   const starts = new Set(input.starts);
@@ -63,7 +68,7 @@ export async function scanTree(input: ScanInput): Promise<ScanResult> {
   let skipPrefix: string | undefined;
   let seen = 0;
 
-  const take = async (type: string, size: number, links: number, path: string): Promise<void> => {
+  const take = async (type: string, size: number, links: number, changed: number, path: string): Promise<void> => {
     if (skipPrefix !== undefined) {
       if (path.startsWith(skipPrefix)) return;
       skipPrefix = undefined;
@@ -86,7 +91,10 @@ export async function scanTree(input: ScanInput): Promise<ScanResult> {
     }
     totals.files += 1;
     if (type !== 'f') return;
-    totals.bytes += Math.round(size / Math.max(links, 1));
+    const share = Math.round(size / Math.max(links, 1));
+    totals.bytes += share;
+    // A new ctime goes with every change of content, and with many that are none: rather too much than too little.
+    if (input.changedSince === undefined || changed >= input.changedSince) totals.changedBytes += share;
     if (links === 1 && size >= input.largeBytes) {
       const group = input.groupOf(size);
       let spool = spools.get(group);
@@ -115,16 +123,9 @@ export async function scanTree(input: ScanInput): Promise<ScanResult> {
   const find = startFind(input);
   try {
     for await (const record of records(find)) {
-      const first = record.indexOf(' ');
-      const second = record.indexOf(' ', first + 1);
-      const third = record.indexOf(' ', second + 1);
-      const taken = take(
-        record.slice(0, first),
-        Number(record.slice(first + 1, second)),
-        Number(record.slice(second + 1, third)),
-        record.slice(third + 1),
-      );
-      await taken;
+      const [type = '', size, links, changed] = record.split(' ', 4);
+      const path = record.slice(record.indexOf('/'));
+      await take(type, Number(size), Number(links), Number(changed), path);
       seen += 1;
       if (seen % 20_000 === 0) input.onProgress?.(seen, totals.bytes);
     }
@@ -141,7 +142,7 @@ export async function scanTree(input: ScanInput): Promise<ScanResult> {
 }
 
 function startFind(input: ScanInput): RunningProgram {
-  const format = '%y %s %n %p\\0';
+  const format = '%y %s %n %C@ %p\\0';
   const prune = input.pruned.flatMap((path, index) => [...(index === 0 ? [] : ['-o']), '-path', findPattern(path)]);
   return start(
     [

@@ -69,17 +69,34 @@ export function makeRules(input: RuleInput): Rule[] {
   for (const directory of [...input.cacheDirectories].sort((a, b) => b.length - a.length)) {
     rules.push(`+ ${exactPattern(`${directory}/CACHEDIR.TAG`)}`, `- ${contentsPattern(directory)}`);
   }
-  input.regions.forEach((region, at) => {
+  for (const region of withWays(input.regions)) {
     if (region.verdict === 'leave') {
       rules.push(`- ${region.extent === 'whole' ? exactPattern(region.path) : contentsPattern(region.path)}`);
-    } else if (
-      input.regions.slice(at + 1).some((outer) => outer.verdict === 'leave' && isWithin(region.path, outer.path))
-    ) {
+    } else {
       rules.push(...parentsOf(region.path).map((parent) => `+ ${exactPattern(parent)}/`));
       rules.push(`+ ${exactPattern(region.path)}`, `+ ${escapeWild(region.path)}/**`);
     }
-  });
+  }
   return unique(rules);
+}
+
+/**
+ * The regions that need rules: all that is left out, what is taken inside of it, and the directories between the two, of
+ * which nothing else is taken.
+ */
+function withWays(regions: readonly Region[]): Region[] {
+  const needed = regions.flatMap((region, at): Region[] => {
+    if (region.verdict === 'leave') return [region];
+    const outer = regions
+      .slice(at + 1)
+      .find(({ path, verdict }) => verdict === 'leave' && isWithin(region.path, path) && path !== region.path);
+    if (outer === undefined) return [];
+    const ways = parentsOf(region.path).filter((parent) => isWithin(parent, outer.path));
+    return [region, ...ways.map((path): Region => ({ path, verdict: 'leave', extent: 'contents', why: outer.why }))];
+  });
+  const depth = (path: string) => path.split('/').length;
+  // Where a directory stands twice, the rule of what was decided comes first.
+  return needed.sort((a, b) => depth(b.path) - depth(a.path));
 }
 
 /** The paths that lie in none of the others. */

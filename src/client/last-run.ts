@@ -27,6 +27,8 @@ export const LastRunSchema = v.object({
   error: v.nullable(v.object({ what: v.string(), why: v.optional(v.string()), fix: v.optional(v.string()) })),
   /** When a run last ended with a snapshot; null before the first. */
   lastSnapshotAt: v.nullable(v.pipe(v.string(), v.isoTimestamp())),
+  /** When that run had begun: what changed later is not in its snapshot for sure. */
+  lastSnapshotBegunAt: v.nullable(v.pipe(v.string(), v.isoTimestamp())),
 });
 export type LastRun = v.InferOutput<typeof LastRunSchema>;
 

@@ -47,6 +47,8 @@ export async function makePlan(
     stateDir: string;
     workingDirectory: string;
     spoolDirectory: string;
+    /** When the last run that made a snapshot began, in seconds since 1970. */
+    changedSince?: number;
     log: Log;
     signal: AbortSignal;
   },
@@ -107,6 +109,7 @@ export async function makePlan(
     spoolDirectory: context.spoolDirectory,
     largeBytes,
     groupOf: blockSizeFor,
+    ...(context.changedSince === undefined ? {} : { changedSince: context.changedSince }),
     signal: context.signal,
     onProgress: (entries, bytes) => log.progress({ label: 'scanning', doneBytes: bytes, detail: `${entries} entries` }),
   });

@@ -65,3 +65,19 @@ function parseJson(bytes: Uint8Array): unknown {
     return undefined;
   }
 }
+
+/**
+ * The failure in the one line that the server leaves on standard error when it refuses or ends a session that moves files
+ * (exit 76): standard output is the data's then.
+ */
+export function refusalIn(stderr: string): Failure | undefined {
+  const line = /^byteback: (.+)$/m.exec(stderr)?.[1];
+  if (line === undefined) return undefined;
+  const [what = line, ...why] = line.split(': ');
+  const exit = /^another run of .* is going on/.test(line)
+    ? 'locked'
+    : /^the store is full/.test(line)
+      ? 'storeFull'
+      : 'refused';
+  return { ok: false, exit, what, ...(why.length === 0 ? {} : { why: why.join(': ') }) };
+}

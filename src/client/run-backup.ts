@@ -165,8 +165,10 @@ interface Steps {
 async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps): Promise<RunReport> {
   const { config, paths, log, clock, signal } = deps;
   const { session, workDirectory, state } = steps;
+  const begunAt = (await readLastRun(paths.lastRun))?.lastSnapshotBegunAt;
   const plan = await makePlan(options, {
     config,
+    ...(begunAt == null ? {} : { changedSince: Date.parse(begunAt) / 1000 }),
     stateDir: paths.stateDir,
     workingDirectory: deps.workingDirectory ?? '/',
     spoolDirectory: workDirectory,
@@ -227,8 +229,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     extraFlags: config.original.rsyncFlags,
     log,
     moved,
-    // Before the first snapshot everything is sent; later only the transfer itself shows how much it is.
-    ...(prepared.generation === null ? { expectedBytes: plan.scan.bytes } : {}),
+    expectedBytes: plan.scan.changedBytes,
   };
   for (const list of plan.scan.large) {
     log.step(`sending ${list.files} large files in place`);
@@ -277,6 +278,7 @@ async function record(deps: BackupDeps, state: RunState, report: RunReport): Pro
     unread: report.unread.slice(0, maxUnread).map(({ path }) => path),
     error: null,
     lastSnapshotAt: endedAt,
+    lastSnapshotBegunAt: state.startedAt.toISOString(),
   });
 }
 
@@ -296,5 +298,6 @@ async function recordFailure(deps: BackupDeps, state: RunState, error: unknown):
     unread: [],
     error: error instanceof BytebackError ? error.explanation : { what: reasonOf(error) },
     lastSnapshotAt: before?.lastSnapshotAt ?? null,
+    lastSnapshotBegunAt: before?.lastSnapshotBegunAt ?? null,
   });
 }

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import * as v from 'valibot';
 import { BytebackError } from '../errors.ts';
 import { escapeName } from '../protocol/file-name.ts';
-import { type Failure, OutcomeReplySchema } from '../protocol/messages.ts';
+import { type Failure, OutcomeReplySchema, transferRefusedExitCode } from '../protocol/messages.ts';
 import type { RunId } from '../protocol/names.ts';
 import type { Log } from '../system/log.ts';
 import {
@@ -16,7 +16,7 @@ import type { RsyncItem } from '../system/rsync-output.ts';
 import { start } from '../system/run.ts';
 import { type SshConnection, SshError } from '../system/ssh.ts';
 import { type AttemptResult, decideNext, firstAttempt } from './attempts.ts';
-import { ask, parseReply, ServerFailure } from './remote.ts';
+import { ask, parseReply, refusalIn, ServerFailure } from './remote.ts';
 import { attemptResultOf, type Session, whyOf } from './session.ts';
 
 /** A file that could not be copied. */
@@ -156,7 +156,8 @@ async function askOutcome(context: TransferContext, result: RsyncResult): Promis
     const reply = await ask(connection, 'outcome', { run: context.run }, OutcomeReplySchema, {
       signal: context.session.signal,
     });
-    return reply.failure;
+    // What is refused before it starts is in no record.
+    return reply.failure ?? (result.exitCode === transferRefusedExitCode ? (refusalIn(result.stderr) ?? null) : null);
   } catch (error) {
     context.session.signal.throwIfAborted();
     // The transfer's own failure is what counts; this was only to understand it.
@@ -215,6 +216,8 @@ async function separate(connection: SshConnection, run: RunId, listFile: string,
     if (exitCode === 255)
       throw new SshError('unreachable', connection.target.host, stderr.toString('utf8'), 'check the network');
     const result = { stdout, stderr: stderr.toString('utf8'), exitCode };
+    const refusal = exitCode === transferRefusedExitCode ? refusalIn(result.stderr) : undefined;
+    if (refusal !== undefined) throw new ServerFailure(refusal);
     parseReply(connection.target.host, 'separate', result, v.object({ ok: v.literal(true) }));
   } finally {
     await list.close();
