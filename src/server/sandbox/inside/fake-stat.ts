@@ -19,7 +19,8 @@ export function parseFakeStat(text: string): { mode: number; uid: number; gid: n
 export async function readFakeStats(places: readonly Buffer[]): Promise<(string | undefined)[]> {
   if (places.length === 0) return [];
   const found = await getfattr(Buffer.concat(places.flatMap((place) => [place, Buffer.from([0])])));
-  return places.map((place) => found.get(place.toString('latin1')));
+  // getfattr leaves away the ./ that a name begins with.
+  return places.map((place) => found.get(place.toString('latin1').replace(/^(?:\.\/)+/, '')));
 }
 
 async function getfattr(names: Buffer): Promise<Map<string, string>> {
