@@ -147,7 +147,7 @@ async function show(options: Options): Promise<void> {
     await type(['byteback-backup', '--verbose', ...sources]);
 
     title('6. Its versions, and the old one back');
-    const list = await type(['byteback-restore', changed]);
+    const list = await type(['byteback-restore', '--all', changed]);
     const snapshots = [...new Set(list.match(/\d{4}-\d\d-\d\dT\d{6}Z/g))].toSorted();
     if (snapshots.length !== 2) throw new Error(`expected two versions of ${changed}, found ${snapshots.length}`);
     const [first = '', second = ''] = snapshots;
@@ -159,7 +159,7 @@ async function show(options: Options): Promise<void> {
     say(`✓ ${old} is ${changed} as it was before the change`);
 
     title('7. Everything back, and compared');
-    await type(['byteback-restore', '--restore', '--snapshot', second, '--all', '--to', '/root/all']);
+    await type(['byteback-restore', '--restore', '--snapshot', second, '--all-files', '--to', '/root/all']);
     for (const source of options.sources) await compared(source, source, join('/root/all', source));
     await type(['ls', `/byteback/clients/demo/snapshots/${first}/fs`]);
     await type(['byteback', 'status']);

@@ -71,7 +71,7 @@ describe('as a person would', () => {
     await writeFile(`${machine.disk}/web/page`, 'second page\n');
     expect(await web.run('byteback-backup', '--source', `${machine.disk}/web`)).toMatchObject({ exitCode: 0 });
     const [first = '', second = ''] = await machine.snapshots('web1');
-    const versions = await web.run('byteback-restore', `${machine.disk}/web/page`);
+    const versions = await web.run('byteback-restore', '--all', `${machine.disk}/web/page`);
     expect(versions.exitCode).toBe(0);
     expect(versions.stdout).toContain(first);
     expect(versions.stdout).toContain(second);
