@@ -132,6 +132,11 @@ export abstract class BaseCommand extends Command {
     // oclif would take a missing argument from standard input, which under cron or in a pipe belongs to somebody else.
     for (const arg of Object.values(options?.args ?? {})) arg.ignoreStdin = true;
     const parsed = await super.parse<F, B, A>(options, argv);
+    // oclif's types say that a switch is true or false; one that is not given is undefined.
+    const flags = parsed.flags as Record<string, unknown>;
+    for (const [name, flag] of Object.entries({ ...options?.baseFlags, ...options?.flags })) {
+      if (flag.type === 'boolean') flags[name] ??= false;
+    }
     const { verbose = false, debug = false } = parsed.flags as { verbose?: boolean; debug?: boolean };
     this.#log.configure({ verbose: verbose || debug, debug });
     return parsed;
