@@ -140,7 +140,7 @@ export function registryStep(admins: readonly AdminKey[], clock: Clock): Step {
     check: async () => {
       const registry = await read();
       if (registry === undefined)
-        return `make ${path}${admins.length > 0 ? `, with ${admins.length} administrative key(s)` : ''}`;
+        return `make ${path}${admins.length > 0 ? `, with administrative keys: ${admins.map(({ label }) => label).join(', ')}` : ''}`;
       const missing = absent(registry).map(({ label }) => label);
       return missing.length === 0 ? undefined : `add administrative keys to ${path}: ${missing.join(', ')}`;
     },

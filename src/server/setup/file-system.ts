@@ -160,7 +160,7 @@ async function checkImage(image: string, sizeBytes: number | undefined, force: b
   }
   if (sizeBytes < minImageBytes) {
     throw new BytebackError('usage', {
-      what: `--size ${sizeBytes} is too small`,
+      what: `--size ${gib(sizeBytes)} is too small`,
       why: 'a btrfs needs 256 MiB at least',
     });
   }
@@ -182,7 +182,11 @@ async function checkImage(image: string, sizeBytes: number | undefined, force: b
       'give a smaller --size, or another place; to make it all the same, give --force',
     );
   }
-  return `make the image ${image} (${sizeBytes} bytes, filled as needed) with a btrfs`;
+  return `make the image ${image} (${gib(sizeBytes)}, filled as needed) with a btrfs`;
+}
+
+function gib(bytes: number): string {
+  return `${Number((bytes / 1024 ** 3).toFixed(2))} GiB`;
 }
 
 async function makeImage(image: string, sizeBytes: number): Promise<void> {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { serverPaths } from '../../config/paths.ts';
-import { BytebackError, reasonOf } from '../../errors.ts';
+import { BytebackError } from '../../errors.ts';
 import { CompleteReplySchema, FailureSchema, PrepareReplySchema, protocolVersion } from '../../protocol/messages.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { findUser, type UserAccount } from '../../system/accounts.ts';

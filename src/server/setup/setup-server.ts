@@ -11,7 +11,7 @@ import { mountStep } from './mount.ts';
 import { packagesStep } from './packages.ts';
 import { proveServer } from './proof.ts';
 import { sshdStep } from './sshd.ts';
-import { type Step, stepLine, takeSteps } from './step.ts';
+import { lookAhead, type Step, stepLine, takeSteps } from './step.ts';
 import { sudoersStep } from './sudoers.ts';
 import { timerStep } from './timer.ts';
 import { installationStep, userStep } from './user.ts';
@@ -127,6 +127,8 @@ async function settle(options: SetupServerOptions): Promise<{ store: string; use
  */
 export async function setupServer(options: SetupServerOptions, deps: SetupServerDeps): Promise<SetupServerReport> {
   if (process.getuid?.() !== 0) throw usage('a server is set up by root', undefined, 'run: sudo byteback-setup-server');
+  // What is made is read by the unprivileged user, whatever the caller's own umask is.
+  process.umask(0o022);
   process.env['PATH'] = completeSearchPath(process.env['PATH']);
   const { log, clock } = deps;
   const source = sourceOf(options);
@@ -136,8 +138,8 @@ export async function setupServer(options: SetupServerOptions, deps: SetupServer
   const confirm = options.yes ? async () => true : deps.confirm;
   const target = { store, source, force: options.force, confirm };
   const timer = timerStep();
+  const packages = packagesStep(confirm);
   const steps: Step[] = [
-    packagesStep(confirm),
     installationStep(),
     userStep(user),
     fileSystemStep(target),
@@ -149,7 +151,14 @@ export async function setupServer(options: SetupServerOptions, deps: SetupServer
     sshdStep(user, confirm, log),
     ...(timer === undefined ? [] : [timer]),
   ];
-  const changed = await takeSteps(steps, log, options.dryRun);
+  // The other steps look with programs that these packages have.
+  const installed = await takeSteps([packages], log, options.dryRun);
+  if (options.dryRun && installed > 0) {
+    log.warn('what else would be done can only be told once these packages are there');
+    return { store, user, changed: installed, dryRun: true, proven: false };
+  }
+  await lookAhead(steps);
+  const changed = installed + (await takeSteps(steps, log, options.dryRun));
   if (timer === undefined) log.warn('neither systemd nor cron runs here: the store is pruned only after each snapshot');
   if (options.dryRun) return { store, user, changed, dryRun: true, proven: false };
   log.step(stepLine('proof', 'trying all of it with a client that is thrown away'));

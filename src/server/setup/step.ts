@@ -59,6 +59,14 @@ export async function takeSteps(steps: readonly Step[], log: Log, dryRun: boolea
   return changed;
 }
 
+/**
+ * Looks at all steps before the first is taken, so that what can be known to be impossible is refused before anything is
+ * made. @throws BytebackError of the first step that set-up must not go on with.
+ */
+export async function lookAhead(steps: readonly Step[]): Promise<void> {
+  for (const step of steps) await explained(step, () => step.check());
+}
+
 /** A failed program says little by itself: the step is named, and what to do. */
 async function explained<Result>(step: Step, action: () => Promise<Result>): Promise<Result> {
   try {

@@ -1,19 +1,22 @@
 import { readFile, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { serverPaths } from '../../config/paths.ts';
 import { BytebackError } from '../../errors.ts';
 import { isMissing, writeFileAtomically } from '../../system/files.ts';
 import { ProgramError, run } from '../../system/run.ts';
 import type { Step } from './step.ts';
 
-/** What the user may run as root: the two helpers without any argument. The same as sudoers/byteback. */
-export function sudoersText(user: string): string {
-  return [
-    `# Written by byteback-setup-server. The user ${user} may start byteback's two root helpers, without an argument, and`,
-    '# nothing else. What a helper is asked to do comes as one checked message on its standard input.',
-    `Defaults:${user} env_reset, !setenv, !requiretty, !lecture, secure_path="/usr/sbin:/usr/bin:/sbin:/bin"`,
-    `${user} ALL=(root) NOPASSWD: /usr/lib/byteback/byteback-snapshot "", /usr/lib/byteback/byteback-register ""`,
-    '',
-  ].join('\n');
+/** What the user may run as root, with @USER@ for its name; installed with byteback. */
+const templatePath = join(serverPaths.libDir, 'templates/sudoers');
+
+/** The rule for a user. @throws BytebackError `usage` when the template is not one. */
+export function sudoersText(template: string, user: string): string {
+  if (template.includes('@USER@')) return template.replaceAll('@USER@', user);
+  throw new BytebackError('usage', {
+    what: `${templatePath} is damaged`,
+    why: 'it names no user',
+    fix: 'install the package byteback again',
+  });
 }
 
 /** Why sudo would not take its files as they stand, or undefined. */
@@ -30,7 +33,7 @@ async function whyBroken(): Promise<string | undefined> {
 /** The rule of sudo for the two helpers. That it works is proven at the end, by using it. */
 export function sudoersStep(user: string): Step {
   const path = serverPaths.sudoersFile;
-  const text = sudoersText(user);
+  const wanted = async () => sudoersText(await readFile(templatePath, 'utf8'), user);
   return {
     title: 'sudo',
     check: async () => {
@@ -38,7 +41,9 @@ export function sudoersStep(user: string): Step {
         if (isMissing(error)) return undefined;
         throw error;
       });
-      return current === text ? undefined : `write ${path}: ${user} may start byteback's two helpers as root`;
+      return current === (await wanted())
+        ? undefined
+        : `write ${path}: ${user} may start byteback's two helpers as root`;
     },
     act: async () => {
       // A file beside it that is broken already is not ours to repair, and hides whether ours is sound.
@@ -50,7 +55,7 @@ export function sudoersStep(user: string): Step {
           fix: 'correct it until this is silent: visudo -cs',
         });
       }
-      await writeFileAtomically(path, text, { mode: 0o440, uid: 0, gid: 0 });
+      await writeFileAtomically(path, await wanted(), { mode: 0o440, uid: 0, gid: 0 });
       const why = await whyBroken();
       if (why === undefined) return;
       await unlink(path);

@@ -64,14 +64,15 @@ export function userStep(name: string): Step {
 
 /** What sshd and sudo start must be there and nobody's but root's: sudo runs it as root. */
 export function installationStep(): Step {
+  const programs = ['node', 'launch', 'byteback-receive', 'byteback-snapshot', 'byteback-register'];
   const files = [
-    'byteback-receive',
-    'byteback-snapshot',
-    'byteback-register',
+    ...programs,
+    'cli.mjs',
     'receive.mjs',
     'snapshot.mjs',
     'register.mjs',
-    'node',
+    'jailed.mjs',
+    'templates/sudoers',
   ];
   return {
     title: 'installation',
