@@ -75,6 +75,8 @@ export abstract class BaseCommand extends Command {
   };
   /** Set-up commands show their steps without being asked. */
   static alwaysShowSteps = false;
+  /** What the usage line says of the words that follow the options, for a command that takes any number: "[PATH]...". */
+  static operands = '';
 
   readonly #log: TerminalLog;
   readonly #invocation: Invocation;

@@ -19,7 +19,8 @@ export function commandHelp(entry: CommandEntry, type: CommandClass, config: Con
     ...type.baseFlags,
     help: helpFlag,
   };
-  const page = new HelpPage({ id, args, description, examples, flags } as unknown as Command.Loadable, config, program);
+  const shown = { id, args, description, examples, flags } as unknown as Command.Loadable;
+  const page = new HelpPage(shown, config, program, type.operands);
   return `${program}: ${entry.summary}\n\n${page.generate()}\n`;
 }
 
@@ -28,9 +29,12 @@ class HelpPage extends CommandHelp {
   /** Stands in help texts as `<%= me %>`. */
   readonly me: string;
 
-  constructor(command: Command.Loadable, config: Config, program: string) {
+  readonly #operands: string;
+
+  constructor(command: Command.Loadable, config: Config, program: string, operands: string) {
     super(command, config, { maxWidth: columns, flagSortOrder: 'none' });
     this.me = program;
+    this.#operands = operands;
   }
 
   /** Usage first, what it does, its options, examples: the order of a man page. */
@@ -55,7 +59,7 @@ class HelpPage extends CommandHelp {
         const name = `${arg.name.toUpperCase()}${arg.multiple ? '...' : ''}`;
         return arg.required ? name : `[${name}]`;
       });
-    return this.wrap([this.me, ...required, '[OPTION]...', ...args].join(' '));
+    return this.wrap([this.me, ...required, '[OPTION]...', ...args, this.#operands].join(' ').trim());
   }
 
   protected override examples(examples: Command.Example[] | undefined): string | undefined {

@@ -34,6 +34,7 @@ export class RestoreCommand extends BaseCommand {
   ];
   static override enableJsonFlag = true;
   static override strict = false;
+  static override operands = '[PATH]...';
   static override flags = {
     restore: Flags.boolean({ char: 'r', description: 'bring it back, instead of listing it' }),
     snapshot: Flags.string({
