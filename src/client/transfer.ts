@@ -123,7 +123,7 @@ async function attemptTransfer(context: TransferContext, connection: SshConnecti
   moved.sentFiles += result.sentFiles;
   moved.sentBytes += result.sentBytes;
   moved.deletedFiles += result.stats.deletedFiles;
-  moved.wireBytes += result.stats.wireBytes;
+  moved.wireBytes += result.wireBytes;
   log.debug(`rsync ended with ${result.exitCode}: ${result.stderr.trim().slice(-2000)}`);
   const outcome = result.exitCode === 0 || result.exitCode === 24 ? null : await askOutcome(context, result);
   const unread = result.errors.complaints

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import {
   itemFormat,
@@ -111,6 +112,8 @@ export interface RsyncResult {
   readonly sentBytes: number;
   /** Whether any content went over in this attempt. */
   readonly moved: boolean;
+  /** Both directions; of an rsync that was cut, what it had written shortly before. */
+  readonly wireBytes: number;
 }
 
 /** What is told while rsync runs. */
@@ -144,6 +147,10 @@ export async function runRsync(
     // latin1 keeps every byte; what is not ASCII is escaped by rsync anyway.
     if (stderr.length < keptErrorBytes) stderr += chunk.toString('latin1');
   });
+  let writtenBytes = 0;
+  const meter = setInterval(() => {
+    writtenBytes = writtenBy(rsync.pid) ?? writtenBytes;
+  }, 100);
   let statsText = '';
   let sentFiles = 0;
   let sentBytes = 0;
@@ -173,7 +180,21 @@ export async function runRsync(
     });
   }
   const { exitCode } = await rsync.ended;
-  return { exitCode, stats: parseStats(statsText), errors: parseErrors(stderr), stderr, sentFiles, sentBytes, moved };
+  clearInterval(meter);
+  const stats = parseStats(statsText);
+  const wireBytes = stats.wireBytes > 0 ? stats.wireBytes : writtenBytes;
+  return { exitCode, stats, errors: parseErrors(stderr), stderr, sentFiles, sentBytes, moved, wireBytes };
+}
+
+/** What a process has written so far, to its pipes for the most part; undefined when it has ended. */
+function writtenBy(pid: number): number | undefined {
+  try {
+    const written = /^wchar: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'latin1'))?.[1];
+    return written === undefined ? undefined : Number(written);
+  } catch {
+    // It has ended between two looks; the last one counts.
+    return undefined;
+  }
 }
 
 /** What rsync's exit codes mean, for people. */
