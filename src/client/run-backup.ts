@@ -208,7 +208,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
         protocol: protocolVersion,
         version: deps.version,
         machineId,
-        expectedBytes: plan.scan.bytes,
+        expectedBytes: plan.scan.changedBytes,
         files: plan.scan.files,
       },
       PrepareReplySchema,
