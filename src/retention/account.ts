@@ -125,7 +125,7 @@ function protectionsOf(
   const protect = (snapshot: Snapshot, because: KeptBecause, reason: string) => {
     if (!protections.has(snapshot)) protections.set(snapshot, { because, reason });
   };
-  for (const snapshot of snapshots) {
+  for (const snapshot of held.size > 0 ? snapshots : []) {
     const reason = held.get(snapshot.name);
     if (reason !== undefined) protect(snapshot, 'held', `held: ${reason}`);
   }

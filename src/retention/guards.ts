@@ -30,18 +30,22 @@ export interface TreeChange {
   readonly bytesNow: number;
   /** Bytes of content of the files that were sent: what a rewritten tree shows itself by. */
   readonly sentBytes: number;
+  /** Time since the run before. */
+  readonly elapsedMs: number;
 }
 
 /** The part of a tree that must be gone or rewritten at once. */
 const destroyedPart = 0.5;
+/** What changed in more time than this did not change suddenly. */
+const suddenMs = 30 * 86_400_000;
 
 /**
  * Why a run looks like a disaster that is being backed up (ransomware, an unmounted disk), or undefined when it does
  * not. Such a run is taken all the same: its snapshot may be all that is left of the client.
  */
 export function whyDestructive(change: TreeChange): string | undefined {
-  const { filesBefore, filesNow, bytesBefore, bytesNow, sentBytes } = change;
-  if (filesBefore < smallTreeFiles || bytesBefore <= 0) return undefined;
+  const { filesBefore, filesNow, bytesBefore, bytesNow, sentBytes, elapsedMs } = change;
+  if (filesBefore < smallTreeFiles || bytesBefore <= 0 || elapsedMs > suddenMs) return undefined;
   const percent = (part: number) => `${Math.round(part * 100)} %`;
   if (filesNow === 0) return `all of its ${filesBefore.toLocaleString('en')} files are gone`;
   const gone = 1 - filesNow / filesBefore;

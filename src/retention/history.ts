@@ -79,7 +79,7 @@ export function expectedToFree(
 export function moveOn(figures: Figures, older: Figures | undefined, newer: Figures, freedBytes: number): void {
   newer.bornBytes = Math.max(0, newer.bornBytes + figures.bornBytes - freedBytes);
   // What died at the oldest one had been held by none: it never counted, and the next is the oldest now.
-  if (older !== undefined) newer.diedBytes = Math.max(0, newer.diedBytes + figures.diedBytes - freedBytes);
+  if (older !== undefined) newer.diedBytes += figures.diedBytes - freedBytes;
 }
 
 /**
@@ -125,6 +125,19 @@ export function recordDeletion(history: History, name: string, freedBytes: numbe
   if (freedBytes !== undefined && older !== undefined)
     learnYield(history, Math.min(entry.bornBytes, newer.diedBytes), freed);
   moveOn(entry, older, newer, freed);
+  settle(entries, at);
+}
+
+/** What was freed beyond what an entry had is taken from the newer ones, so that the sum stays what the disk says. */
+function settle(entries: Entry[], from: number): void {
+  let owedBytes = 0;
+  for (let at = from; at < entries.length; at += 1) {
+    const entry = entries[at] as Entry;
+    entry.diedBytes -= owedBytes;
+    if (entry.diedBytes >= 0) return;
+    owedBytes = -entry.diedBytes;
+    entry.diedBytes = 0;
+  }
 }
 
 /** What the deletion of one between two others really freed tells what the next such will free. */

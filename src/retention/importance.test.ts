@@ -91,7 +91,7 @@ describe('orderOfClient', () => {
       const ranked = orderOfClient(present.map(snapshot), 'importance', at(now));
       const kept = ranked.filter(({ nearest }) => nearest !== undefined).map(({ snapshot }) => snapshot.name);
       const fourths = ranked
-        .filter(({ nearest }) => nearest?.label.includes('fourth'))
+        .filter(({ nearest }) => nearest?.kind === 'fourth Sunday')
         .map(({ snapshot }) => snapshot.name);
       for (const name of chosen) expect(fourths).toContain(name);
       chosen = fourths;

@@ -11,12 +11,13 @@ export interface WantedTime {
   readonly time: number;
   /** A snapshot further away than this is not near it. */
   readonly withinMs: number;
-  /** For people: "midday on 2026-11-15, a Sunday". */
-  readonly label: string;
+  readonly kind: 'day' | 'Sunday' | 'fourth Sunday';
 }
 
-function dateOf(time: number): string {
-  return new Date(time).toISOString().slice(0, 10);
+/** For people: "the Sunday 2026-11-15". */
+export function wantedInWords({ time, kind }: WantedTime): string {
+  const date = new Date(time).toISOString().slice(0, 10);
+  return kind === 'day' ? `midday on ${date}` : `the ${kind} ${date}`;
 }
 
 /**
@@ -29,17 +30,17 @@ export function wantedTimes(now: number, oldest: number): WantedTime[] {
   const wanted: WantedTime[] = [];
   for (let days = 0; days < 7; days += 1) {
     const time = today - days * dayMs;
-    wanted.push({ time, withinMs: 12 * hourMs, label: `midday on ${dateOf(time)}` });
+    wanted.push({ time, withinMs: 12 * hourMs, kind: 'day' });
   }
   const sixDaysBefore = today - 6 * dayMs;
   let sunday = firstSunday + Math.floor((sixDaysBefore - 1 - firstSunday) / weekMs) * weekMs;
   for (let count = 0; count < 4; count += 1) {
-    wanted.push({ time: sunday, withinMs: weekMs / 2, label: `the Sunday ${dateOf(sunday)}` });
+    wanted.push({ time: sunday, withinMs: weekMs / 2, kind: 'Sunday' });
     sunday -= weekMs;
   }
   let fourth = firstSunday + Math.floor((sunday - firstSunday) / (4 * weekMs)) * 4 * weekMs;
   for (; fourth + 2 * weekMs >= oldest; fourth -= 4 * weekMs) {
-    wanted.push({ time: fourth, withinMs: 2 * weekMs, label: `the fourth Sunday ${dateOf(fourth)}` });
+    wanted.push({ time: fourth, withinMs: 2 * weekMs, kind: 'fourth Sunday' });
   }
   return wanted;
 }

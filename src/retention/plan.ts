@@ -1,5 +1,5 @@
 import { Account } from './account.ts';
-import { byTime, type Ranked } from './importance.ts';
+import { byTime, type Ranked, wantedInWords } from './importance.ts';
 import { fairBytesPerWeight, type Holding, nextPayer, timesItsShare } from './shares.ts';
 import type { Aim, Decision, Plan, PrunedBecause, Snapshot, StoreState } from './types.ts';
 
@@ -22,9 +22,11 @@ export function makePlan(state: StoreState, aim: Aim): Plan {
   return { ...outcome, decisions: [...pruned, ...decideKept(accounts, outcome.freeBytes >= aim.freeBytes)] };
 }
 
-/** The first part of a plan alone: what goes. Much less work when there are many snapshots. */
-export function planDeletions(state: StoreState, aim: Aim): Deletions {
-  return decide(openAccounts(state, aim), state, aim);
+/**
+ * The first part of a plan alone, what goes, and of that the first so many: much less work when there are many snapshots.
+ */
+export function planDeletions(state: StoreState, aim: Aim, atMost = Number.POSITIVE_INFINITY): Deletions {
+  return decide(openAccounts(state, aim), state, aim, atMost);
 }
 
 /** The accounts of all clients that have snapshots, sorted by name. */
@@ -41,7 +43,12 @@ function openAccounts(state: StoreState, aim: Aim): Account[] {
     .sort((a, b) => (a.client < b.client ? -1 : 1));
 }
 
-function decide(accounts: readonly Account[], state: StoreState, aim: Aim): Deletions {
+function decide(
+  accounts: readonly Account[],
+  state: StoreState,
+  aim: Aim,
+  atMost = Number.POSITIVE_INFINITY,
+): Deletions {
   const pruned: Decision[] = [];
   let freeBytes = state.freeBytes;
   const prune = (account: Account, snapshot: Snapshot, because: PrunedBecause, reason: string) => {
@@ -59,13 +66,13 @@ function decide(accounts: readonly Account[], state: StoreState, aim: Aim): Dele
   const canGive = (holding: Holding) => (holding as Account).next() !== undefined;
   const { demand } = aim;
   const asking = accounts.find(({ client }) => client === demand?.client);
-  for (;;) {
+  while (pruned.length < atMost) {
     // Each deletion moves the fair share, so who pays is asked anew each time.
     const payer = freeBytes < aim.freeBytes ? (nextPayer(accounts, canGive) as Account | undefined) : undefined;
     const next = payer?.next();
     if (payer !== undefined && next !== undefined) {
-      const share = shareText(timesItsShare(payer, fairBytesPerWeight(accounts)));
-      prune(payer, next.snapshot, 'above-share', `${whyThisOne(next, aim)}; ${payer.client} ${share}`);
+      const times = timesItsShare(payer, fairBytesPerWeight(accounts));
+      prune(payer, next.snapshot, 'above-share', `${whyThisOne(next, aim)}; ${payer.client} ${shareText(times)}`);
       continue;
     }
     const own = demand !== undefined && freeBytes < demand.freeBytes ? asking?.next() : undefined;
@@ -94,7 +101,7 @@ function decideKept(accounts: readonly Account[], enough: boolean): Decision[] {
   for (const account of accounts) {
     const { client } = account;
     for (const { snapshot, nearest } of account.rest()) {
-      const near = nearest === undefined ? '' : `, nearest to ${nearest.label}`;
+      const near = nearest === undefined ? '' : `, nearest to ${wantedInWords(nearest)}`;
       free.push({
         client,
         snapshot,
@@ -115,7 +122,7 @@ function decideKept(accounts: readonly Account[], enough: boolean): Decision[] {
 
 function whyThisOne({ nearest }: Ranked, { order }: Aim): string {
   if (order === 'age') return 'the oldest';
-  return nearest === undefined ? 'near no wanted time' : `the least wanted of those left, ${nearest.label}`;
+  return nearest === undefined ? 'near no wanted time' : `the least wanted of those left, ${wantedInWords(nearest)}`;
 }
 
 function shareText(times: number): string {

@@ -55,7 +55,7 @@ export interface ClientPolicy {
 export interface Client {
   readonly name: string;
   readonly policy: ClientPolicy;
-  /** All its snapshots, in any order. */
+  /** All its snapshots. In any order for a plan; oldest first where steps are taken. */
   readonly snapshots: readonly Snapshot[];
   /**
    * Learned: what deleting a snapshot between two others really frees, as a part (0 to 1) of the most that it can free.

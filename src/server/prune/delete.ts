@@ -10,29 +10,23 @@ import { withLastReserves } from './reserve.ts';
 /** The space of a deleted snapshot is awaited for this long. A large one takes minutes. */
 const awaitSpaceMs = 30 * 60_000;
 
-/** What became of a group. */
-export interface GroupOutcome {
-  /** Why single ones could not be deleted, by name; they stay. */
-  readonly failed: ReadonlyMap<StoredSnapshot, string>;
+/** What became of it. */
+export interface Outcome {
+  /** Why it could not be deleted; it stays. */
+  readonly failed?: string;
   /** False when the space did not come back in time: nothing more may be deleted then, blindly. */
   readonly spaceIsBack: boolean;
 }
 
-/** Deletes snapshots for good, and waits until their space is really free. */
-export async function deleteSnapshots(
-  store: Store,
-  snapshots: readonly StoredSnapshot[],
-  log: Log,
-): Promise<GroupOutcome> {
-  const failed = new Map<StoredSnapshot, string>();
-  for (const snapshot of snapshots) {
-    try {
-      await withLastReserves(store, log, () => deleteOne(store, snapshot));
-    } catch (error) {
-      failed.set(snapshot, reasonOf(error));
-    }
+/** Deletes a snapshot for good, and waits until its space is really free. */
+export async function deleteSnapshot(store: Store, snapshot: StoredSnapshot | undefined, log: Log): Promise<Outcome> {
+  if (snapshot === undefined) return { failed: 'it is not on the disk', spaceIsBack: true };
+  try {
+    await withLastReserves(store, log, () => deleteOne(store, snapshot));
+  } catch (error) {
+    return { failed: reasonOf(error), spaceIsBack: true };
   }
-  return { failed, spaceIsBack: await waitForDeleted(store.root, awaitSpaceMs) };
+  return { spaceIsBack: await waitForDeleted(store.root, awaitSpaceMs) };
 }
 
 async function deleteOne(store: Store, { directory, name, subvolumeId }: StoredSnapshot): Promise<void> {

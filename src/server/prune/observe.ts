@@ -86,6 +86,7 @@ async function observeRun(
       bytesBefore: its.treeBytes,
       bytesNow,
       sentBytes,
+      elapsedMs: time - (previous?.time ?? 0),
     });
     if (reason !== undefined) observed.disasters.push({ client, reason, lastGood: previous?.name });
   }

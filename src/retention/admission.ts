@@ -1,0 +1,52 @@
+/** What a run that asks to be let in is judged by; bytes. */
+export interface Asking {
+  /** What it announces. */
+  readonly announcedBytes: number;
+  /** The most that it may write without being suddenly much larger than usual; see growthLimitBytes. */
+  readonly limitBytes: number;
+  /** True when the admin lets the next run of this client through, however large. */
+  readonly allowed: boolean;
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  readonly startPercent: number;
+}
+
+/**
+ * `go`: it fits. `make-room`: prune first, until `aimBytes` are free if that can be had; it may go when `leastBytes` are.
+ * `too-large`: it is suddenly much larger than usual and would cost others, or its own past, so it does not go.
+ */
+export type Admission =
+  | { readonly verdict: 'go' }
+  | { readonly verdict: 'make-room'; readonly aimBytes: number; readonly leastBytes: number }
+  | { readonly verdict: 'too-large' };
+
+/** Room that a run is given beyond what it announced: for metadata, and for what it could only guess. */
+const margin = 1.05;
+
+/** Free space that no run may use up: for what is written meanwhile, and for the next prune. 1 GB, or 5 % of a small store. */
+export function reserveBytes(totalBytes: number): number {
+  return Math.min(1_000_000_000, Math.floor(totalBytes / 20));
+}
+
+/**
+ * Whether a run may begin. One that is much larger than usual may take what room there is, down to where pruning would
+ * begin, but nothing is deleted for it unless the admin says so.
+ */
+export function judgeRun({
+  announcedBytes,
+  limitBytes,
+  allowed,
+  freeBytes,
+  totalBytes,
+  startPercent,
+}: Asking): Admission {
+  const needed = announcedBytes * margin;
+  const start = (totalBytes * startPercent) / 100;
+  if (freeBytes - needed >= start) return { verdict: 'go' };
+  if (announcedBytes > limitBytes && !allowed) return { verdict: 'too-large' };
+  return {
+    verdict: 'make-room',
+    aimBytes: needed + start,
+    leastBytes: needed + Math.min(start, reserveBytes(totalBytes)),
+  };
+}

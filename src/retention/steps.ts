@@ -1,0 +1,39 @@
+import { historyBytes } from './history.ts';
+import { planDeletions } from './plan.ts';
+import { fairBytesPerWeight, isWithinShare } from './shares.ts';
+import type { Aim, Decision, StoreState } from './types.ts';
+
+/** After so many deletions at most the rest is planned anew, with what the disk says by then. */
+const plannedAtOnce = 8;
+
+/**
+ * Yields one deletion after the other until the aim is reached or nothing more may go. The caller deletes the snapshot,
+ * waits for its space, and records what the disk says before it asks for the next: `look` must then give the new state.
+ * What a deletion frees is only known afterwards, so few are planned at once, and each is judged again when it is due.
+ * @returns why the aim is not reached, or undefined when it is.
+ */
+export function* pruneStepByStep(look: () => StoreState, aim: Aim): Generator<Decision, string | undefined, void> {
+  for (;;) {
+    const { pruned, shortfall } = planDeletions(look(), aim, plannedAtOnce);
+    if (pruned.length === 0) return shortfall;
+    for (const [index, decision] of pruned.entries()) {
+      if (index > 0 && !isStillDue(decision, look(), aim)) break;
+      yield decision;
+    }
+  }
+}
+
+function isStillDue({ because, client }: Decision, state: StoreState, aim: Aim): boolean {
+  if (because === 'too-old') return true;
+  if (because === 'own-demand') return state.freeBytes < (aim.demand?.freeBytes ?? 0);
+  if (state.freeBytes >= aim.freeBytes) return false;
+  const holdings = state.clients
+    .filter(({ snapshots }) => snapshots.length > 0)
+    .map(({ name, policy, snapshots }) => ({
+      client: name,
+      weight: policy.weight,
+      historyBytes: historyBytes(snapshots),
+    }));
+  const payer = holdings.find((holding) => holding.client === client);
+  return payer !== undefined && !isWithinShare(payer, fairBytesPerWeight(holdings));
+}
