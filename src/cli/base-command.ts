@@ -6,8 +6,10 @@ import { durationForm, parseDuration, parseSize, sizeForm } from '../config/unit
 import { BytebackError, type ExitName } from '../errors.ts';
 import { createLogger, type TerminalLog } from '../output/logger.ts';
 import { printable } from '../output/printable.ts';
+import { durationInWords } from '../output/units.ts';
 import { type Clock, systemClock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
+import { hearOfPrograms } from '../system/program-events.ts';
 import { askYesOrNo } from './confirm.ts';
 
 export { Args, Flags };
@@ -81,6 +83,7 @@ export abstract class BaseCommand extends Command {
   readonly #log: TerminalLog;
   readonly #invocation: Invocation;
   #exit: ExitName = 'ok';
+  #stopShowing: (() => void) | undefined;
 
   constructor(argv: string[], config: Config, invocation: Invocation) {
     super(argv, config);
@@ -118,6 +121,7 @@ export abstract class BaseCommand extends Command {
       await this._run();
       return this.#exit;
     } finally {
+      this.#stopShowing?.();
       this.#log.close();
     }
   }
@@ -141,7 +145,20 @@ export abstract class BaseCommand extends Command {
     }
     const { verbose = false, debug = false } = parsed.flags as { verbose?: boolean; debug?: boolean };
     this.#log.configure({ verbose: verbose || debug, debug });
+    if (debug) this.#showPrograms();
     return parsed;
+  }
+
+  #showPrograms(): void {
+    this.#stopShowing?.();
+    this.#stopShowing = hearOfPrograms(({ argv, ended }) => {
+      const words = argv.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word))).join(' ');
+      if (ended === undefined) this.#log.debug(`+ ${words}`);
+      else
+        this.#log.debug(
+          `${argv[0]} exited ${ended.exitCode ?? 'abnormally'} after ${durationInWords(ended.durationMs)}`,
+        );
+    });
   }
 
   /** oclif would print the error in its own form and set its own exit code here. */

@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { execa, type Options } from 'execa';
 import { BytebackError, type ExitName, reasonOf } from '../errors.ts';
+import { announceProgram } from './program-events.ts';
 
 /** How a program is started. */
 export interface RunOptions {
@@ -80,6 +81,7 @@ export function execaOptions(options: RunOptions) {
  */
 export async function run(argv: readonly [string, ...string[]], options: RunOptions = {}): Promise<RunResult> {
   const [program, ...args] = argv;
+  const announceEnd = announceProgram(argv);
   const result = await execa(program, args, {
     ...execaOptions(options),
     stdio: [
@@ -96,6 +98,7 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
   const stderr = Buffer.from((result.stderr as unknown as Uint8Array | undefined) ?? []).toString('utf8');
   const exitCode =
     result.exitCode ?? (result.signal === undefined ? undefined : 128 + (signalNumbers[result.signal] ?? 0));
+  announceEnd(exitCode);
   if (exitCode === undefined || result.timedOut || result.isMaxBuffer || result.isCanceled) {
     throw new ProgramError(argv, {
       stderr,
@@ -161,6 +164,7 @@ export interface RunningProgram {
  */
 export function start(argv: readonly [string, ...string[]], options: StartOptions = {}): RunningProgram {
   const [program, ...args] = argv;
+  const announceEnd = announceProgram(argv);
   const subprocess = execa(program, args, {
     ...execaOptions({ timeoutMs: 0, ...options }),
     buffer: false,
@@ -184,9 +188,10 @@ export function start(argv: readonly [string, ...string[]], options: StartOption
     kill: (signal = 'SIGTERM') => {
       subprocess.kill(signal);
     },
-    ended: subprocess.then((result) => ({
-      exitCode: result.exitCode ?? 128 + (signalNumbers[result.signal ?? ''] ?? 0),
-      timedOut: result.timedOut,
-    })),
+    ended: subprocess.then((result) => {
+      const exitCode = result.exitCode ?? 128 + (signalNumbers[result.signal ?? ''] ?? 0);
+      announceEnd(exitCode);
+      return { exitCode, timedOut: result.timedOut };
+    }),
   };
 }
