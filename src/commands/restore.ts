@@ -98,7 +98,7 @@ export class RestoreCommand extends BaseCommand {
   }
 
   async #showSnapshots(deps: RestoreDeps): Promise<{ snapshots: readonly SnapshotEntry[] }> {
-    const session = openRestoreSession(deps);
+    const session = openRestoreSession(deps, false);
     try {
       const snapshots = await listSnapshots(session);
       this.print(

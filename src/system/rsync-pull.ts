@@ -52,6 +52,8 @@ export interface PullResult {
   readonly stderr: string;
   readonly files: number;
   readonly bytes: number;
+  /** What only root can make, device nodes above all, when it is not root who runs it. Relative to the directory. */
+  readonly skipped: readonly Buffer[];
   /** Whether any content came over in this attempt. */
   readonly moved: boolean;
 }
@@ -133,6 +135,7 @@ export async function runPull(
   let files = 0;
   let bytes = 0;
   let moved = false;
+  const skipped: Buffer[] = [];
   if (rsync.stdout !== null) {
     rsync.stdout.setEncoding('latin1');
     createInterface({ input: rsync.stdout, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
@@ -146,6 +149,8 @@ export async function runPull(
         options.watcher?.item?.(item);
         return;
       }
+      const left = /^skipping non-regular file "(.*)"$/.exec(line)?.[1];
+      if (left !== undefined) skipped.push(decodeRsyncName(left));
       const progress = parseProgress(line);
       if (progress === undefined) return;
       if (progress.bytes > 0) moved = true;
@@ -153,5 +158,5 @@ export async function runPull(
     });
   }
   const { exitCode } = await rsync.ended;
-  return { exitCode, errors: parseErrors(stderr), stderr, files, bytes, moved };
+  return { exitCode, errors: parseErrors(stderr), stderr, files, bytes, skipped, moved };
 }

@@ -70,7 +70,7 @@ export async function pullThrough(
       log.progress(undefined);
     }
     const next = decideNext(result, state, session.limits);
-    if (next.next === 'go on') return { files, bytes, failed: next.status === 'partial' ? failed : [] };
+    if (next.next === 'go on') return { files, bytes, failed };
     if (next.next === 'give up') throw error;
     await session.waitFor(next.afterMs, whyOf(error), next.state);
     state = next.state;
@@ -96,8 +96,12 @@ function watcherOf(watch: PullWatch, log: Log) {
 }
 
 /** Names of the receiver are absolute or relative to the directory; those of the sender are paths in its jail. */
-function failuresOf({ errors }: PullResult, directory: string): Failed[] {
+function failuresOf({ errors, skipped }: PullResult, directory: string): Failed[] {
   const failures = new Map<string, Failed>();
+  for (const name of skipped) {
+    const path = `/${escapeName(name)}`;
+    failures.set(path, { path, why: 'only root can make it' });
+  }
   for (const { name, why, side } of errors.complaints) {
     let path = escapeName(name);
     const prefix = side === 'receiver' ? directory.replace(/\/+$/, '') : '/data';

@@ -61,7 +61,8 @@ export interface RestoreReport {
  * @throws BytebackError `usage` when nothing of it can be done as asked; nothing was written then.
  */
 export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): Promise<RestoreReport> {
-  const session = openRestoreSession(deps);
+  if (process.getuid?.() !== 0) deps.log.warn('not run by root: everything restored will be yours, whoever owned it');
+  const session = openRestoreSession(deps, true);
   const temporary = await mkdtemp(join(tmpdir(), 'byteback-restore-'));
   try {
     const { targets, missing, expectedBytes } = await planTargets(options, session, deps);

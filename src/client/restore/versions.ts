@@ -61,10 +61,14 @@ const longestRetryDelayMs = 20_000;
 /** The server takes no more at once. */
 const pathsAtOnce = 100;
 
-export function openRestoreSession(deps: RestoreDeps): Session {
+/** @param patient tries again when the server cannot be reached: for what is long; a listing fails at once. */
+export function openRestoreSession(deps: RestoreDeps, patient: boolean): Session {
   const { config, paths, clock, signal, log } = deps;
   const target = { host: sshHost(parseDestination(config.destination)), configFile: paths.sshConfig };
-  const limits = { retryNumber: config.retryNumber, retryDelayMs: Math.min(config.retryDelayMs, longestRetryDelayMs) };
+  const limits = {
+    retryNumber: patient ? config.retryNumber : 0,
+    retryDelayMs: Math.min(config.retryDelayMs, longestRetryDelayMs),
+  };
   return openSession(target, { limits, clock, signal, log: { ...log, info: (text) => log.warn(text) } });
 }
 
@@ -136,7 +140,7 @@ export function notFound({ path, elsewhere }: FoundPath): BytebackError {
 
 /** Lists versions. @throws BytebackError (usage) when not one of the paths was found. */
 export async function listVersions(options: WhichVersions, deps: RestoreDeps): Promise<Found> {
-  const session = openRestoreSession(deps);
+  const session = openRestoreSession(deps, false);
   try {
     const found = await findVersions(options, session, deps);
     const missing = found.paths.filter(({ versions }) => versions.length === 0);
