@@ -23,7 +23,10 @@ export interface SmallStore {
   remove(): Promise<void>;
 }
 
-export async function makeSmallStore(sizeBytes: number, policies: Record<string, { weight?: number; keep?: string }> = {}): Promise<SmallStore> {
+export async function makeSmallStore(
+  sizeBytes: number,
+  policies: Record<string, { weight?: number; keep?: string }> = {},
+): Promise<SmallStore> {
   const work = await mkdtemp(join(tmpdir(), 'byteback-store-'));
   const image = join(work, 'image');
   const mount = join(work, 'store');
@@ -90,7 +93,10 @@ export class SmallClient {
   async write(files: Iterable<string>): Promise<void> {
     for (const file of files) {
       this.#version += 1;
-      await writeFile(join(this.#store.fsDir(this.name), file), noise(`${this.name} ${this.#version}`, this.#fileBytes));
+      await writeFile(
+        join(this.#store.fsDir(this.name), file),
+        noise(`${this.name} ${this.#version}`, this.#fileBytes),
+      );
       this.#files.add(file);
     }
   }

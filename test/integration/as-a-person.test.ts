@@ -39,7 +39,7 @@ describe('as a person would', () => {
   it('sets up two clients, each with one command', async () => {
     web = await machine.client('web1');
     mail = await machine.client('mail.example.net');
-    expect((await must(['byteback', 'client', 'list'])).stdout).toMatch(/mail\.example\.net[^]*web1/);
+    expect((await must(['byteback', 'client', 'list'])).stdout).toMatch(/mail\.example\.net[\s\S]*web1/);
   });
 
   it('backs up, verbosely, each client its own tree', async () => {

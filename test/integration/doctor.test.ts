@@ -117,6 +117,23 @@ describe('byteback doctor', () => {
     expect(open.bad).toContainEqual(expect.objectContaining({ area: 'installation', state: 'failure' }));
   });
 
+  it('finds what somebody changed in a client’s place', async () => {
+    const places: [path: string, wrong: number, right: number][] = [
+      [client.place, 0o777, 0o750],
+      [`${client.place}/current`, 0o777, 0o755],
+      [`${client.place}/current/fs`, 0o755, 0o700],
+      [`${client.place}/lock`, 0o666, 0o640],
+    ];
+    for (const [path, wrong, right] of places) {
+      await chmod(path, wrong);
+      const { bad, exitCode } = await onServer();
+      await chmod(path, right);
+      expect(exitCode).toBe(2);
+      expect(bad).toContainEqual(expect.objectContaining({ area: 'places', what: `${path} is not as it must be` }));
+    }
+    expect(await onServer()).toMatchObject({ ok: true });
+  });
+
   it('names a line of the registry that is nobody’s', async () => {
     const file = '/etc/byteback/authorized_keys';
     const text = await readFile(file, 'utf8');

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { listSnapshotNames } from '../../src/server/store.ts';
 import { prune } from '../../src/server/prune/prune.ts';
+import { listSnapshotNames } from '../../src/server/store.ts';
 import { freeSpace } from '../../src/system/btrfs.ts';
 import { makeSmallStore, SmallClient, type SmallStore } from '../helpers/small-store.ts';
 
@@ -43,7 +43,16 @@ describe('400 days of three clients on 1 GiB', () => {
         least = Math.min(least, freeBytes / totalBytes);
         if (report.deleted.length > 0) {
           expect(report.freeBytesBefore / report.totalBytes).toBeLessThan(0.125);
-          if (process.env['SHOW']) console.log(day, client.name, report.outcome, report.deleted.length, (100 * report.freeBytesBefore / report.totalBytes).toFixed(1), (100 * report.freeBytesAfter / report.totalBytes).toFixed(1), report.why ?? '');
+          if (process.env['SHOW'])
+            console.log(
+              day,
+              client.name,
+              report.outcome,
+              report.deleted.length,
+              ((100 * report.freeBytesBefore) / report.totalBytes).toFixed(1),
+              ((100 * report.freeBytesAfter) / report.totalBytes).toFixed(1),
+              report.why ?? '',
+            );
         }
       }
     }
