@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClientConfig } from '../config/client-config.ts';
 import type { ClientPaths } from '../config/paths.ts';
@@ -88,6 +88,8 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
   const lock = await takeLock(paths);
   const startedAt = clock.now();
   const state: RunState = { run: null, startedAt };
+  await removeLeftovers(paths.stateDir);
+  const workDirectory = await mkdtemp(join(paths.stateDir, workPrefix));
   const session = openSession(
     { host: sshHost(destination), configFile: paths.sshConfig },
     {
@@ -98,9 +100,9 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
       clock,
       log: deps.log,
       signal,
+      directory: workDirectory,
     },
   );
-  const workDirectory = await mkdtemp(join(paths.stateDir, 'run-'));
   try {
     const report = await runSteps(options, deps, { session, workDirectory, state, host: rsyncHost(destination) });
     if (!report.dryRun) await record(deps, state, report);
@@ -114,6 +116,16 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     await session.close();
     await rm(workDirectory, { recursive: true, force: true });
     await lock.release();
+  }
+}
+
+/** The directory of a run's own files in the state directory begins so. */
+const workPrefix = 'run-';
+
+/** What a run that was killed left behind; the lock is held, so that no other run is using it. */
+async function removeLeftovers(stateDir: string): Promise<void> {
+  for (const name of await readdir(stateDir)) {
+    if (name.startsWith(workPrefix)) await rm(join(stateDir, name), { recursive: true, force: true });
   }
 }
 

@@ -132,10 +132,14 @@ export interface SshConnection {
 
 /**
  * Opens a connection: one ssh process that holds it and a private control socket for the sessions.
+ * @param options.directory where the socket is made when its path is short enough; otherwise it lies in /run or /tmp
  * @throws SshError when the server cannot be reached, its host key is wrong, or it refuses the key.
  */
-export async function openSsh(target: SshTarget, options: { signal?: AbortSignal } = {}): Promise<SshConnection> {
-  const directory = await makeSocketDirectory();
+export async function openSsh(
+  target: SshTarget,
+  options: { signal?: AbortSignal; directory?: string } = {},
+): Promise<SshConnection> {
+  const directory = await makeSocketDirectory(options.directory);
   const socket = join(directory, 'c');
   const control = ['-o', `ControlPath=${socket}`];
   let master: RunningProgram;
@@ -215,8 +219,11 @@ export async function openSsh(target: SshTarget, options: { signal?: AbortSignal
   };
 }
 
-/** A path for a Unix socket may have 108 bytes, and ssh adds 17 of its own while it binds: hence no long prefix. */
-async function makeSocketDirectory(): Promise<string> {
+/** A path for a Unix socket may have 108 bytes, and ssh adds 17 of its own while it binds. */
+const longestDirectoryBytes = 108 - 17 - '/c'.length - '/ssh-XXXXXX'.length - 1;
+
+async function makeSocketDirectory(wanted: string | undefined): Promise<string> {
+  if (wanted !== undefined && Buffer.byteLength(wanted) <= longestDirectoryBytes) return mkdtemp(join(wanted, 'ssh-'));
   try {
     return await mkdtemp('/run/byteback-');
   } catch {
