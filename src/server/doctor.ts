@@ -1,3 +1,4 @@
+import { lstat } from 'node:fs/promises';
 import { release } from 'node:os';
 import { serverPaths } from '../config/paths.ts';
 import { loadServerConfig, type ServerConfig } from '../config/server-config.ts';
@@ -5,6 +6,7 @@ import { BytebackError } from '../errors.ts';
 import type { Check, Verdict } from '../findings.ts';
 import { findUser } from '../system/accounts.ts';
 import type { Clock } from '../system/clock.ts';
+import { isMissing } from '../system/files.ts';
 import type { Log } from '../system/log.ts';
 import { isOlder, type KnownProgram, programVersion } from '../system/versions.ts';
 import { readRegistry, strangeLines } from './registry.ts';
@@ -17,7 +19,7 @@ import { sudoersStep } from './setup/sudoers.ts';
 import { timerStep } from './setup/timer.ts';
 import { installationStep, userStep } from './setup/user.ts';
 import { readServerStatus } from './status.ts';
-import { openStore, storeAt } from './store.ts';
+import { listClientNames, openStore, storeAt } from './store.ts';
 
 /** What the checks of a server need. */
 export interface DoctorDeps {
@@ -54,6 +56,7 @@ export function serverChecks({ log, clock }: DoctorDeps): Check[] {
     ),
     { area: 'sandbox', look: withConfig(checkSandbox) },
     { area: 'timer', look: checkTimer },
+    { area: 'places', look: withConfig(checkPlaces) },
     { area: 'clients', look: withConfig((config) => checkClients(config, clock)) },
   ];
 }
@@ -137,6 +140,52 @@ async function checkTimer(): Promise<Verdict> {
     what: 'neither systemd nor cron runs here',
     why: 'the store is pruned only after each snapshot',
   };
+}
+
+/** Each client's place: what is root's must be root's, and only `fs` may be the user's. */
+async function checkPlaces(config: ServerConfig): Promise<Verdict[]> {
+  const store = await openStore(config);
+  const account = await findUser(config.user);
+  const names = await listClientNames(store);
+  const problems: Verdict[] = [];
+  for (const name of names) {
+    const expected = [
+      { path: store.clientDir(name), uid: 0, mode: 0o750 },
+      { path: store.snapshotsDir(name), uid: 0, mode: 0o755 },
+      { path: store.currentDir(name), uid: 0, mode: 0o755 },
+      // Its mode is the one that the client's own root directory has.
+      { path: store.fsDir(name), uid: account?.uid, mode: undefined },
+      { path: store.lockFile(name), uid: 0, mode: 0o640 },
+    ];
+    for (const { path, uid, mode } of expected) problems.push(...(await whatIsWrongAt(path, uid, mode)));
+  }
+  return problems.length === 0 ? [`${names.length} in the store, each as it must be`] : problems;
+}
+
+async function whatIsWrongAt(path: string, uid: number | undefined, mode: number | undefined): Promise<Verdict[]> {
+  try {
+    const found = await lstat(path);
+    const foundMode = found.mode & 0o7777;
+    if (found.uid === uid && (mode ?? foundMode) === foundMode && !found.isSymbolicLink()) return [];
+    const say = (user: number | undefined, bits: number) => `user ${user}, mode 0${bits.toString(8)}`;
+    return [
+      {
+        state: 'failure',
+        what: `${path} is not as it must be`,
+        why: `${found.isSymbolicLink() ? 'a symbolic link, ' : ''}${say(found.uid, foundMode)} instead of ${say(uid, mode ?? foundMode)}`,
+        fix: 'find out who changed it; then give it its owner and mode back with chown and chmod',
+      },
+    ];
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    return [
+      {
+        state: 'failure',
+        what: `${path} is missing`,
+        fix: 'add the client again: byteback client add NAME --key FILE --replace',
+      },
+    ];
+  }
 }
 
 async function checkClients(config: ServerConfig, clock: Clock): Promise<Verdict[]> {

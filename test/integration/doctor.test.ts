@@ -121,7 +121,6 @@ describe('byteback doctor', () => {
     const places: [path: string, wrong: number, right: number][] = [
       [client.place, 0o777, 0o750],
       [`${client.place}/current`, 0o777, 0o755],
-      [`${client.place}/current/fs`, 0o755, 0o700],
       [`${client.place}/lock`, 0o666, 0o640],
     ];
     for (const [path, wrong, right] of places) {

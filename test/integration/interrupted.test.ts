@@ -38,7 +38,8 @@ it.each(['SIGINT', 'SIGTERM'] as const)('%s ends a run that waits for its server
   expect(code).toBe(130);
   expect(performance.now() - before).toBeLessThan(5000);
   expect(stderr).toMatch(new RegExp(`byteback-backup: interrupted\\n  why: by ${signal}\\n$`));
-  expect((await command(['pgrep', '-a', '-u', 'byteback'])).stdout).toBe('');
+  // What has ended and waits for the first process of the private machine to notice is not running.
+  expect((await command(['pgrep', '-a', '--runstates', 'RSD', '-u', 'byteback'])).stdout).toBe('');
   // Nothing stands in the way of the next run.
   expect(await client.run('byteback-backup')).toMatchObject({ exitCode: 0, stderr: '' });
 });
