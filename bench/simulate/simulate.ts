@@ -270,7 +270,10 @@ export function simulate(trace: Trace, settings: Settings): Outcome {
     const usedPercent = (100 * model.usedBytes) / model.totalBytes;
     if (day >= settledSince) {
       used.push(usedPercent);
-      if (usedPercent < unfilledPercent && day > floodUntil) daysBelow85 += 1;
+      if (usedPercent < unfilledPercent && day > floodUntil) {
+        daysBelow85 += 1;
+        if (process.env.DBG) console.log('below', day, usedPercent);
+      }
     }
     if (day % sampleEvery === 0 || day === trace.days - 1) samples.push(sampleOf(model, day, usedPercent));
   }

@@ -28,6 +28,11 @@ export function reserveBytes(totalBytes: number): number {
   return Math.min(1_000_000_000, Math.floor(totalBytes / 20));
 }
 
+/** What must be left when a run is done: half of `start`, so that pruning still has room to work in. */
+function floorBytes(totalBytes: number, start: number): number {
+  return Math.max(reserveBytes(totalBytes), start / 2);
+}
+
 /**
  * Whether a run may begin. One that is much larger than usual may take what room there is, down to where pruning would
  * begin, but nothing is deleted for it unless the admin says so.
