@@ -107,15 +107,6 @@ export async function loopDevicesOf(image: string): Promise<string[]> {
     .filter((line) => line !== '');
 }
 
-/** The image file behind a loop device, or undefined when it is none. */
-export async function imageBehind(device: string): Promise<string | undefined> {
-  const { stdout, exitCode } = await run(['losetup', '--noheadings', '--raw', '--output', 'BACK-FILE', device], {
-    accept: [0, 1],
-  });
-  const image = stdout.toString('utf8').trimEnd();
-  return exitCode === 0 && image.startsWith('/') ? image : undefined;
-}
-
 /** Makes a btrfs over whatever stands there. */
 export async function makeBtrfs(path: string): Promise<void> {
   // The second copy of a partition table at the end of a disk would outlive mkfs, and tools would find it.

@@ -61,18 +61,31 @@ async function listeningProcess(pidFile: string): Promise<number | undefined> {
   }
 }
 
-/** Lets a running sshd read its configuration again; open sessions go on. False when none is running that could. */
-export async function reloadSshd(settings: SshdSettings): Promise<boolean> {
+/** How the sshd that runs here can be told something: by its unit, or by a signal. */
+type RunningSshd = { readonly unit: string } | { readonly pid: number };
+
+/** The sshd that listens with the system's configuration, or undefined when none does. */
+async function findRunningSshd(settings: SshdSettings): Promise<RunningSshd | undefined> {
   if (isSystemdRunning()) {
     for (const unit of ['ssh.service', 'sshd.service']) {
       const { exitCode } = await run(['systemctl', 'is-active', '--quiet', '--', unit], { accept: [0, 1, 3, 4] });
-      if (exitCode !== 0) continue;
-      await run(['systemctl', 'reload', '--', unit]);
-      return true;
+      if (exitCode === 0) return { unit };
     }
   }
   const pid = await listeningProcess(settings.get('pidfile')?.[0] ?? '/run/sshd.pid');
-  if (pid === undefined) return false;
-  process.kill(pid, 'SIGHUP');
+  return pid === undefined ? undefined : { pid };
+}
+
+/** True when an sshd listens with the system's configuration. */
+export async function isSshdRunning(settings: SshdSettings): Promise<boolean> {
+  return (await findRunningSshd(settings)) !== undefined;
+}
+
+/** Lets a running sshd read its configuration again; open sessions go on. False when none is running that could. */
+export async function reloadSshd(settings: SshdSettings): Promise<boolean> {
+  const running = await findRunningSshd(settings);
+  if (running === undefined) return false;
+  if ('unit' in running) await run(['systemctl', 'reload', '--', running.unit]);
+  else process.kill(running.pid, 'SIGHUP');
   return true;
 }

@@ -459,6 +459,30 @@ describe('sshd', () => {
     expect(outcome.stderr.replaceAll(/\s+/g, ' ')).toContain(expected);
   });
 
+  it('that runs is told, and the proof logs in through it, once more than one file and list is in the way', async () => {
+    await appendFile(mainFile, 'AllowUsers root\nPort 41922\nListenAddress 127.0.0.1\n');
+    await must(['/usr/sbin/sshd']);
+    try {
+      const outcome = await setupImage();
+      expect(outcome.stderr).toContain('sshd reads it from now on');
+      expect(outcome.stderr).toContain('it logs in by ssh, and gets no shell: ok');
+      expect(outcome.exitCode).toBe(0);
+      expect((await readFile('/etc/byteback/authorized_keys', 'utf8')).match(/client:/)).toBeNull();
+      // sshd is not asked again when nothing has changed, and the proof still logs in.
+      expect((await setup()).stderr).toMatch(/sshd +ok\n[\s\S]*gets no shell: ok/);
+      // What only a real log-in finds out.
+      await writeFile('/etc/nologin', 'closed\n');
+      expect(await setup()).toMatchObject({
+        exitCode: 12,
+        stderr: expect.stringContaining('cannot log in at 127.0.0.1 port 41922'),
+      });
+      expect((await must(['ls', '/byteback/clients'])).stdout).toBe('');
+    } finally {
+      await rm('/etc/nologin', { force: true });
+      process.kill(Number(await readFile('/run/sshd.pid', 'utf8')));
+    }
+  });
+
   it('that would not start with the drop-in keeps what it had', async () => {
     await rename('/usr/sbin/sshd', '/usr/sbin/sshd.real');
     try {

@@ -3,7 +3,13 @@ import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { serverPaths } from '../../config/paths.ts';
 import { BytebackError } from '../../errors.ts';
-import { CompleteReplySchema, FailureSchema, PrepareReplySchema, protocolVersion } from '../../protocol/messages.ts';
+import {
+  CompleteReplySchema,
+  FailureSchema,
+  PrepareReplySchema,
+  protocolVersion,
+  RegisterReplySchema,
+} from '../../protocol/messages.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { findUser, type UserAccount } from '../../system/accounts.ts';
 import { isReadOnlySubvolume } from '../../system/btrfs.ts';
@@ -11,10 +17,12 @@ import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import { ProgramError, run } from '../../system/run.ts';
 import { version } from '../../version.ts';
-import { findClient, readRegistry } from '../registry.ts';
+import { findClient, readRegistry, withoutEntries, writeRegistry } from '../registry.ts';
+import { withRegistryLock } from '../registry-lock.ts';
 import { proveSandbox } from '../sandbox/prove.ts';
-import { createClientDirectories, openStore, type Store } from '../store.ts';
+import { openStore, type Store } from '../store.ts';
 import { removeThrowAwayClient, throwAwayName } from '../throw-away-client.ts';
+import { proveLogin, withProofKey } from './proof-login.ts';
 import { stepLine } from './step.ts';
 
 /** What a proof works with. */
@@ -55,7 +63,9 @@ async function callHelper<const Schema extends v.GenericSchema>(
     throw failed(
       `${account.name} cannot start ${helper} by sudo`,
       stderr.trim() || 'it answered nothing',
-      'check that /etc/sudoers ends with: @includedir /etc/sudoers.d (visudo changes it)',
+      stderr.includes('account')
+        ? `the account may have expired or be locked: chage -l ${account.name}`
+        : 'check that /etc/sudoers ends with: @includedir /etc/sudoers.d (visudo changes it)',
     );
   }
   const result = v.safeParse(schema, reply);
@@ -142,45 +152,58 @@ async function proveSnapshot(proof: Proof): Promise<void> {
   }
 }
 
+/** The helper registers the client, as it does for one that logs in. */
+async function proveRegistration(proof: Proof, publicKey: string): Promise<void> {
+  await callHelper(proof, helpers.register, { verb: 'register', name: proof.client, publicKey }, RegisterReplySchema);
+}
+
+/** Takes everything of the client away: its key first, so that nobody logs in to what is being deleted. */
+async function forget({ store, client }: Proof, clock: Clock): Promise<void> {
+  const path = serverPaths.authorizedKeys;
+  await withRegistryLock(path, clock, async () => {
+    const registry = await readRegistry(path);
+    if (findClient(registry, client) === undefined) return;
+    await writeRegistry(
+      path,
+      withoutEntries(registry, ({ role, name }) => role === 'client' && name === client),
+    );
+  });
+  await removeThrowAwayClient(store, client);
+}
+
 /**
- * Tries everything that was set up, as the user itself: sudo, the jail, a snapshot, and its deletion. All of it with a
- * client that is made for it and deleted again, whatever happens.
+ * Tries everything that was set up, as the user itself: sudo, a registration, a log-in where an sshd runs, the jail, a
+ * snapshot, and its deletion. All of it with a client that is made for it and deleted again, whatever happens.
  * @throws BytebackError that names what failed, and what to do.
  */
 export async function proveServer(
   server: { readonly store: string; readonly user: string },
-  deps: { log: Log; clock: Clock },
+  { log, clock }: { log: Log; clock: Clock },
 ): Promise<void> {
-  const client = throwAwayName('setup-proof');
   const account = await findUser(server.user);
   if (account === undefined) throw new Error('the user was made just now');
   const store = await openStore(server);
-  const proof: Proof = { store, client, account };
-  if (findClient(await readRegistry(serverPaths.authorizedKeys), client) !== undefined) {
-    throw failed(
-      `a client is called ${client}`,
-      'the proof needs that name',
-      `revoke it: byteback client revoke ${client}`,
-    );
-  }
+  const proof: Proof = { store, client: throwAwayName('setup-proof'), account };
   // What a proof left that was cut off.
-  await removeThrowAwayClient(store, client);
+  await forget(proof, clock);
   try {
-    await createClientDirectories(store, client, account);
-    await prove('sudo starts the two helpers, and nothing else', deps.log, () => proveSudo(proof));
-    await prove('the sandbox holds', deps.log, async () => {
+    await withProofKey(async (key) => {
+      await prove('sudo starts the two helpers, and nothing else', log, () => proveSudo(proof));
+      await prove('a client is registered', log, () => proveRegistration(proof, key.publicKey));
+      const loggedIn = await proveLogin(account.name, proof.client, key, clock);
+      log.step(
+        stepLine('', loggedIn ? 'it logs in by ssh, and gets no shell: ok' : 'no sshd runs here: log-in not tried'),
+      );
+    });
+    await prove('the sandbox holds', log, async () => {
       for (const access of ['write', 'read'] as const) {
-        await proveSandbox({
-          directory: store.fsDir(client),
-          access,
-          hidden: [store.root, serverPaths.configDir],
-          account,
-        });
+        const hidden = [store.root, serverPaths.configDir];
+        await proveSandbox({ directory: store.fsDir(proof.client), access, hidden, account });
       }
     });
-    await prove('a snapshot is taken, and nobody but root can change it', deps.log, () => proveSnapshot(proof));
+    await prove('a snapshot is taken, and nobody but root can change it', log, () => proveSnapshot(proof));
   } finally {
-    await removeThrowAwayClient(store, client);
+    await forget(proof, clock);
   }
-  deps.log.step(stepLine('', 'all of it is deleted again'));
+  log.step(stepLine('', 'all of it is deleted again'));
 }
