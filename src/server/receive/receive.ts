@@ -6,6 +6,7 @@ import { BytebackError, exitCodes } from '../../errors.ts';
 import { parseCommand, type WireCommand } from '../../protocol/command.ts';
 import {
   CompleteRequestSchema,
+  type Failure,
   OutcomeRequestSchema,
   PrepareRequestSchema,
   protocolVersion,
@@ -14,14 +15,16 @@ import {
   transferRefusedExitCode,
   VersionsRequestSchema,
 } from '../../protocol/messages.ts';
-import type { ClientName } from '../../protocol/names.ts';
+import type { ClientName, RunId } from '../../protocol/names.ts';
 import { isRefusal } from '../../protocol/rsync-options.ts';
+import { tryLock } from '../../system/lock.ts';
 import { failureOf, readRequest } from '../helper-request.ts';
 import { listSnapshots, listVersions } from '../listing.ts';
 import { readRegistry } from '../registry.ts';
 import { outcomeOf } from '../runs/outcome.ts';
+import { lockedError } from '../runs/prepare.ts';
 import { readRecord } from '../runs/record.ts';
-import { storeAt } from '../store.ts';
+import { type Store, storeAt } from '../store.ts';
 import { type Caller, readLogin, requireAddress, whoIs } from './identify.ts';
 import { askRoot } from './root-helper.ts';
 import { restore, type Session, type SessionEnd, separate, transfer } from './transfer.ts';
@@ -156,7 +159,7 @@ async function serveClient(
       });
     case 'outcome': {
       const { run } = await requestOf(call, OutcomeRequestSchema);
-      return reply(call, { ok: true, failure: outcomeOf(await readRecord(store.runFile(client)), run) });
+      return reply(call, { ok: true, failure: await whyRefused(store, client, run) });
     }
     case 'snapshots':
       return reply(call, { ok: true, snapshots: await listSnapshots(store, client) });
@@ -174,6 +177,16 @@ async function serveClient(
     case 'redeem':
       throw notForThisKey(command.verb, `this is the key of the client ${client}`);
   }
+}
+
+/** What the record says; besides, a session that still holds the lock may be why the last one was refused. */
+async function whyRefused(store: Store, client: ClientName, run: RunId): Promise<Failure | null> {
+  const failure = outcomeOf(await readRecord(store.runFile(client)), run);
+  if (failure !== null) return failure;
+  const lock = await tryLock(store.lockFile(client));
+  if (lock === undefined) return failureOf(lockedError(client));
+  await lock.release();
+  return null;
 }
 
 function finish({ exitCode, failure }: SessionEnd, call: ReceiveCall): number {

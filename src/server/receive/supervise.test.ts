@@ -85,7 +85,7 @@ describe('supervising', () => {
     const program = start(['sleep', '60'], { stderr: 'pipe' });
     const { exitCode, failure } = await supervise(program, { idleTimeoutMs: 400 }, say);
     expect(exitCode).toBe(137);
-    expect(failure).toMatchObject({ exit: 'refused', explanation: { what: 'the server ended the session' } });
+    expect(failure).toMatchObject({ exit: 'unreachable', explanation: { what: 'the server ended the session' } });
   });
 
   it('does not end what works, however long', async () => {

@@ -80,7 +80,8 @@ async function watchProgress(
       since = performance.now();
     } else if (performance.now() - since >= idleMs) {
       endIt(
-        new BytebackError('refused', {
+        // As good as a lost connection: trying again can help.
+        new BytebackError('unreachable', {
           what: 'the server ended the session',
           why: `nothing was sent or received for ${Math.round(idleMs / 1000)} seconds`,
           fix: 'look at the connection; a slow client needs a larger idle_timeout in server.toml on the server',
