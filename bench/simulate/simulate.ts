@@ -1,6 +1,6 @@
 import { judgeRun } from '../../src/retention/admission.ts';
 import { growthLimitBytes, whyDestructive } from '../../src/retention/guards.ts';
-import { emptyHistory, type History, recordDeletion, recordRun } from '../../src/retention/history.ts';
+import { emptyHistory, type History, historyBytes, recordDeletion, recordRun } from '../../src/retention/history.ts';
 import { expectedNeedBytes, freeSpaceToReach } from '../../src/retention/need.ts';
 import { fairBytesPerWeight, isWithinShare } from '../../src/retention/shares.ts';
 import { pruneStepByStep } from '../../src/retention/steps.ts';
@@ -73,6 +73,7 @@ const unfilledPercent = 85;
 /** What the simulated server knows of one client, besides what the model knows. */
 interface ClientState {
   readonly history: History;
+  historyBytes: number;
   paused?: { reason: string; since: number };
   /** The first day of a refusal that the admin has not answered. */
   refusedSince?: number;
@@ -108,7 +109,7 @@ class Simulation {
   #client(name: string): ClientState {
     const known = this.#clients.get(name);
     if (known !== undefined) return known;
-    const client: ClientState = { history: emptyHistory(), allowed: false, waiting: [] };
+    const client: ClientState = { history: emptyHistory(), historyBytes: 0, allowed: false, waiting: [] };
     this.#clients.set(name, client);
     return client;
   }
@@ -165,6 +166,7 @@ class Simulation {
     if (peakBytes > totalBytes) this.outOfSpace += 1;
     this.minFreePercent = Math.min(this.minFreePercent, (100 * (totalBytes - peakBytes)) / totalBytes);
     recordRun(client.history, { name: String(time), time, status: 'ok', writtenBytes, diedBytes });
+    client.historyBytes = historyBytes(client.history.entries);
     const reason = whyDestructive({
       filesBefore: someFiles,
       filesNow: someFiles,
@@ -194,7 +196,9 @@ class Simulation {
   #prune(now: number, aim: Aim): void {
     this.pruned = true;
     for (const decision of pruneStepByStep(() => this.#state(now), aim)) {
-      recordDeletion(this.#client(decision.client).history, decision.snapshot.name, this.#evict(decision));
+      const client = this.#client(decision.client);
+      recordDeletion(client.history, decision.snapshot.name, this.#evict(decision));
+      client.historyBytes = historyBytes(client.history.entries);
     }
   }
 
@@ -226,10 +230,11 @@ class Simulation {
       now,
       freeBytes: this.#model.freeBytes,
       holds: this.#holds,
-      clients: [...this.#clients].map(([name, { history, paused }]) => ({
+      clients: [...this.#clients].map(([name, { history, paused, ...known }]) => ({
         name,
         policy: { weight: 1, keepLast },
         snapshots: history.entries,
+        historyBytes: known.historyBytes,
         middleYield: history.middleYield,
         ...(paused === undefined ? {} : { paused: paused.reason }),
       })),
@@ -270,10 +275,7 @@ export function simulate(trace: Trace, settings: Settings): Outcome {
     const usedPercent = (100 * model.usedBytes) / model.totalBytes;
     if (day >= settledSince) {
       used.push(usedPercent);
-      if (usedPercent < unfilledPercent && day > floodUntil) {
-        daysBelow85 += 1;
-        if (process.env.DBG) console.log('below', day, usedPercent);
-      }
+      if (usedPercent < unfilledPercent && day > floodUntil) daysBelow85 += 1;
     }
     if (day % sampleEvery === 0 || day === trace.days - 1) samples.push(sampleOf(model, day, usedPercent));
   }

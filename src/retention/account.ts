@@ -42,8 +42,8 @@ export class Account implements Holding {
   constructor(about: Client, held: ReadonlyMap<string, string>, order: PruneOrder, now: number) {
     this.client = about.name;
     this.weight = about.policy.weight;
-    this.snapshots = sortedByTime(about.snapshots);
-    this.historyBytes = historyBytes(this.snapshots);
+    this.snapshots = about.historyBytes === undefined ? sortedByTime(about.snapshots) : about.snapshots;
+    this.historyBytes = about.historyBytes ?? historyBytes(this.snapshots);
     this.#about = about;
     this.#held = held;
     this.#order = order;

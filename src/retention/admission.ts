@@ -52,6 +52,6 @@ export function judgeRun({
   return {
     verdict: 'make-room',
     aimBytes: needed + start,
-    leastBytes: needed + Math.min(start, reserveBytes(totalBytes)),
+    leastBytes: needed + floorBytes(totalBytes, start),
   };
 }

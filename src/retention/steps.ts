@@ -29,10 +29,10 @@ function isStillDue({ because, client }: Decision, state: StoreState, aim: Aim):
   if (state.freeBytes >= aim.freeBytes) return false;
   const holdings = state.clients
     .filter(({ snapshots }) => snapshots.length > 0)
-    .map(({ name, policy, snapshots }) => ({
+    .map(({ name, policy, snapshots, ...known }) => ({
       client: name,
       weight: policy.weight,
-      historyBytes: historyBytes(snapshots),
+      historyBytes: known.historyBytes ?? historyBytes(snapshots),
     }));
   const payer = holdings.find((holding) => holding.client === client);
   return payer !== undefined && !isWithinShare(payer, fairBytesPerWeight(holdings));

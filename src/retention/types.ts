@@ -57,6 +57,8 @@ export interface Client {
   readonly policy: ClientPolicy;
   /** All its snapshots. In any order for a plan; oldest first where steps are taken. */
   readonly snapshots: readonly Snapshot[];
+  /** What its history costs, where the caller knows: `snapshots` are then sorted, oldest first. Saves going through them. */
+  readonly historyBytes?: number;
   /**
    * Learned: what deleting a snapshot between two others really frees, as a part (0 to 1) of the most that it can free.
    * Half when nothing is known yet.
