@@ -45,13 +45,21 @@ describe('progressLine', () => {
 
   test('all of it on 80 columns', () => {
     expect(progressLine(full, 80)).toBe(
-      'sending  [#####-----------------]  25 %  512 MiB of 2 GiB  40 MiB/s  0:38 left',
+      'sending  [####---------------]  25 %   512 MiB of 2 GiB    40 MiB/s   0:38 left',
     );
+  });
+
+  test('the bar does not jump while the numbers change', () => {
+    const bars = [1, 999, 8_888_888, 99_999_999, 1_234_567_890].map((doneBytes) => {
+      const line = progressLine({ ...full, doneBytes, bytesPerSecond: doneBytes, remainingMs: doneBytes / 1000 }, 79);
+      return [line.indexOf('['), line.indexOf(']')];
+    });
+    expect(new Set(bars.map(String)).size).toBe(1);
   });
 
   test('the detail where there is room', () => {
     expect(progressLine(full, 120)).toBe(
-      'sending  [#####-----------------]  25 %  512 MiB of 2 GiB  40 MiB/s  0:38 left  1,204 of 88,010 files',
+      'sending  [#####-----------------]  25 %   512 MiB of 2 GiB    40 MiB/s   0:38 left  1,204 of 88,010 files',
     );
   });
 

@@ -13,12 +13,17 @@ export function progressLine(progress: Progress, columns: number): string {
   const known = totalBytes !== undefined && totalBytes > 0;
   // A total is an estimate: a file may grow while it is sent.
   const share = known ? Math.min(1, Math.max(0, doneBytes / totalBytes)) : 0;
+  // Padded, so that the bar does not jump while the numbers change.
   const parts = [
     label,
     known ? `${String(Math.floor(share * 100)).padStart(3)} %` : '',
-    known ? `${sizeInWords(doneBytes)} of ${sizeInWords(totalBytes)}` : doneBytes === 0 ? '' : sizeInWords(doneBytes),
-    bytesPerSecond === undefined ? '' : rateInWords(bytesPerSecond),
-    remainingMs === undefined ? '' : `${clockOf(remainingMs)} left`,
+    known
+      ? `${sizeInWords(doneBytes).padStart(8)} of ${sizeInWords(totalBytes)}`
+      : doneBytes === 0
+        ? ''
+        : sizeInWords(doneBytes),
+    bytesPerSecond === undefined ? '' : rateInWords(bytesPerSecond).padStart(10),
+    remainingMs === undefined ? '' : `${clockOf(remainingMs).padStart(5)} left`,
   ].filter((part) => part !== '');
   let line = '';
   for (const part of parts) {
