@@ -47,7 +47,7 @@ describe('comparing trees', () => {
       },
     ],
     ['an ACL', 'rights/acl', (path) => must(['setfacl', '-b', path])],
-    ['an extended attribute', 'rights/xattrs', (path) => must(['setfattr', '-x', 'trusted.byteback', path])],
+    ['an extended attribute', 'rights/xattrs', (path) => must(['setfattr', '-x', 'security.byteback', path])],
     ['a capability', 'rights/capable', (path) => must(['setcap', '-r', path])],
     ['the time of a directory', 'names', (path) => utimes(path, 5, 5)],
   ])('sees %s', async (_, path, change) => {
