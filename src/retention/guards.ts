@@ -8,7 +8,7 @@ const smallTreeFiles = 20;
 
 /** What decides whether a run is suddenly much larger. */
 export interface GrowthRule {
-  /** A run may be so many times the second largest of the client's recent runs: one outlier makes no habit. */
+  /** A run may be so many times the second largest of the client's last 30 runs: one outlier makes no habit. */
   readonly factor: number;
   /** No run below this is ever suspicious, in bytes. */
   readonly floorBytes: number;

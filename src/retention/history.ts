@@ -32,7 +32,7 @@ export interface RunFigures {
 export interface History {
   /** Remaining snapshots, oldest first. */
   readonly entries: Entry[];
-  /** The newest runs, oldest first; the last twelve. */
+  /** The newest runs, oldest first; the last 31. */
   readonly runs: RunFigures[];
   /** See Client.middleYield. */
   middleYield: number;
@@ -42,8 +42,8 @@ export interface History {
   thinned: boolean;
 }
 
-/** The next run is judged by the last ten ordinary ones. */
-const runsKept = 12;
+/** What is usual is judged by the last thirty. */
+const runsKept = 31;
 const defaultYield = 0.5;
 /** How much one deletion changes what is learned. */
 const learning = 0.2;

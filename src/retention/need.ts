@@ -1,21 +1,21 @@
 import type { RunFigures } from './history.ts';
 
 const dayMs = 86_400_000;
-/** So many runs tell what the next one may need. */
+/** So many runs tell what the next one is likely to need. */
 const recentRuns = 10;
 /** Runs may be larger than any of the last ten. */
 const margin = 1.25;
 /** However much is expected, no more than this times `stop` is kept free: a single huge run asks at its own prepare. */
 const mostOfStop = 1.25;
 
-/** The newest runs that say something about the next. */
+/** All runs that say something about the next. */
 export function ordinaryRuns(runs: readonly RunFigures[]): RunFigures[] {
-  return runs.filter((run) => run.first !== true).slice(-recentRuns);
+  return runs.filter((run) => run.first !== true);
 }
 
 /** The largest of the recent ordinary runs, in bytes; undefined when there is none yet. */
 export function largestRecentRun(runs: readonly RunFigures[]): number | undefined {
-  const recent = ordinaryRuns(runs);
+  const recent = ordinaryRuns(runs).slice(-recentRuns);
   return recent.length === 0 ? undefined : Math.max(...recent.map((run) => run.writtenBytes));
 }
 
