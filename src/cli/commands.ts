@@ -72,7 +72,7 @@ export const commands: readonly CommandEntry[] = [
   {
     id: 'client revoke',
     side: 'server',
-    summary: 'take a client its key away',
+    summary: "take a client's key away",
     load: async () => (await import('../commands/client/revoke.ts')).ClientRevokeCommand,
   },
   {

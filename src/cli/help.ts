@@ -112,12 +112,10 @@ export function rootHelp(): string {
     ['On both', list('both')],
   ].filter(([, lines]) => lines !== '');
   return `byteback ${version}: backups that look after themselves
-
 Usage: byteback COMMAND [OPTION]...
 
 ${sections.map(([title, lines]) => `${title}:\n${lines}`).join('\n')}
-byteback COMMAND --help tells more of one command; byteback --version says which
-byteback this is. Commands with a hyphen are programs, too: byteback-backup.
+More of each: byteback COMMAND --help. Many are programs, too: byteback-backup.
 `;
 }
 
