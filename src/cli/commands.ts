@@ -76,6 +76,31 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/client/revoke.ts')).ClientRevokeCommand,
   },
   {
+    id: 'client allow-growth',
+    side: 'server',
+    summary: 'let the next run of a client be much larger',
+    load: async () => (await import('../commands/client/allow-growth.ts')).ClientAllowGrowthCommand,
+  },
+  {
+    id: 'prune',
+    side: 'server',
+    summary: 'free space in the store, least important first',
+    executable: true,
+    load: async () => (await import('../commands/prune.ts')).PruneCommand,
+  },
+  {
+    id: 'hold',
+    side: 'server',
+    summary: 'keep a snapshot, however full the store is',
+    load: async () => (await import('../commands/hold.ts')).HoldCommand,
+  },
+  {
+    id: 'release',
+    side: 'server',
+    summary: 'let a held snapshot be pruned again',
+    load: async () => (await import('../commands/release.ts')).ReleaseCommand,
+  },
+  {
     id: 'restore',
     side: 'client',
     summary: 'list the versions of files, and bring them back',

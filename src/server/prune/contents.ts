@@ -1,5 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { BytebackError } from '../../errors.ts';
+import { escapeName } from '../../protocol/file-name.ts';
 import { type ClientName, parseClientName, snapshotTime } from '../../protocol/names.ts';
 import { byTime } from '../../retention/importance.ts';
 import { listSubvolumes } from '../../system/btrfs-changes.ts';
@@ -64,4 +66,19 @@ async function ownSnapshots(store: Store, client: ClientName): Promise<StoredSna
     if (isMissing(error)) return [];
     throw error;
   }
+}
+
+/**
+ * The name of a client's snapshot that is there; `newest` is the newest one.
+ * @throws BytebackError usage when there is no such.
+ */
+export async function requireSnapshot(store: Store, client: ClientName, name: string): Promise<string> {
+  const snapshots = (await readSnapshots(store)).get(client) ?? [];
+  const found = name === 'newest' ? snapshots.at(-1) : snapshots.find((snapshot) => snapshot.name === name);
+  if (found !== undefined) return found.name;
+  throw new BytebackError('usage', {
+    what: `${client} has no snapshot ${escapeName(name)}`,
+    why: snapshots.length === 0 ? 'it has none at all' : `its newest is ${snapshots.at(-1)?.name}`,
+    fix: 'byteback-prune --list shows all of them',
+  });
 }
