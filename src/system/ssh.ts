@@ -147,7 +147,10 @@ export async function openSsh(
   let ended = false;
   const close = async () => {
     if (!ended) master.kill('SIGTERM');
+    // A signal that comes between ssh's look at its flag and its wait is noticed only with the next one (one in ten here).
+    const again = setInterval(() => master.kill('SIGTERM'), 50);
     await master.ended;
+    clearInterval(again);
     await rm(directory, { recursive: true, force: true });
   };
   try {
