@@ -1,0 +1,25 @@
+/** Everything on a server that an attack must leave as it was: each file's place, kind, owner, rights, times. */
+import { command, must } from './command.ts';
+
+const watched = [
+  '/byteback',
+  '/etc/byteback',
+  '/etc/sudoers.d',
+  '/etc/ssh',
+  '/usr/lib/byteback',
+  '/etc/passwd',
+  '/root',
+];
+
+/** One line a file. Two equal states mean that nothing was made, changed, moved or deleted. */
+export async function serverState({ but }: { but?: RegExp } = {}): Promise<string[]> {
+  const { stdout } = await must(['find', ...watched, '-printf', '%p|%y|%i|%m|%U:%G|%s|%n|%T@|%C@\n']);
+  const lines = stdout.split('\n').filter((line) => line !== '' && but?.test(line) !== true);
+  const planted = await command(['find', '/', '-xdev', '-maxdepth', '3', '-name', '*PWNED*']);
+  return [...lines, planted.stdout].sort();
+}
+
+/** Processes of the receiving user. */
+export async function receiverProcesses(): Promise<string> {
+  return (await command(['ps', '-u', 'byteback', '-o', 'args='])).stdout.trim();
+}
