@@ -83,7 +83,29 @@ async function checkConfiguration(paths: ClientPaths): Promise<Verdict[]> {
             why: 'the server refuses options that it does not know',
           },
         ];
-  return [`sends ${source.join(' ')} to ${destination}`, ...sources.flat(), ...whole, ...flags];
+  const open = await Promise.all([paths.configDir, paths.clientToml, paths.hooksDir].map(whoElseCanWrite));
+  return [`sends ${source.join(' ')} to ${destination}`, ...sources.flat(), ...whole, ...flags, ...open.flat()];
+}
+
+/** Whoever can write here decides what a run sends, and what it starts. */
+async function whoElseCanWrite(path: string): Promise<Verdict[]> {
+  try {
+    const { mode, uid } = await stat(path);
+    const ownUid = process.getuid?.();
+    if ((mode & 0o022) === 0 && (uid === 0 || uid === ownUid)) return [];
+    const fix = uid === 0 || uid === ownUid ? `chmod go-w ${path}` : `chown root ${path}; chmod go-w ${path}`;
+    return [
+      {
+        state: 'failure',
+        what: `${path} can be written by others`,
+        why: `user ${uid}, mode 0${(mode & 0o7777).toString(8)}`,
+        fix,
+      },
+    ];
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    return [];
+  }
 }
 
 const setUpAgain = 'run byteback-setup-client again, with the same destination';

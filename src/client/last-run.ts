@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
-import { exitCodes } from '../errors.ts';
+import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
 import { CompleteRequestSchema } from '../protocol/messages.ts';
-import { RunIdSchema, SnapshotNameSchema } from '../protocol/names.ts';
+import { type RunId, RunIdSchema, SnapshotNameSchema } from '../protocol/names.ts';
 import { isMissing, writeFileAtomically } from '../system/files.ts';
+import type { RunReport } from './run-backup.ts';
 
 /** `last-run.json` in the state directory: how the last run of this client ended, for `byteback status`. */
 export const LastRunSchema = v.object({
@@ -27,7 +28,7 @@ export const LastRunSchema = v.object({
   error: v.nullable(v.object({ what: v.string(), why: v.optional(v.string()), fix: v.optional(v.string()) })),
   /** When a run last ended with a snapshot; null before the first. */
   lastSnapshotAt: v.nullable(v.pipe(v.string(), v.isoTimestamp())),
-  /** When that run had begun: what changed later is not in its snapshot for sure. */
+  /** When the last run of all configured sources with a snapshot had begun: what changed later may not be in it. */
   lastSnapshotBegunAt: v.nullable(v.pipe(v.string(), v.isoTimestamp())),
 });
 export type LastRun = v.InferOutput<typeof LastRunSchema>;
@@ -53,4 +54,61 @@ export async function readLastRun(path: string): Promise<LastRun | undefined> {
 /** Replaces the record. */
 export async function writeLastRun(path: string, record: LastRun): Promise<void> {
   await writeFileAtomically(path, `${JSON.stringify(record, undefined, 2)}\n`, { mode: 0o600 });
+}
+
+/** The most file names that a record holds. */
+const maxUnread = 1000;
+
+/** The record of a run that made a snapshot. */
+export function finishedRun(
+  report: RunReport,
+  facts: { startedAt: Date; endedAt: Date; everything: boolean; before: LastRun | undefined },
+): LastRun {
+  return {
+    format: 1,
+    startedAt: facts.startedAt.toISOString(),
+    endedAt: facts.endedAt.toISOString(),
+    status: report.status,
+    exitCode: report.status === 'ok' ? exitCodes.ok : exitCodes.partial,
+    destination: report.destination,
+    sources: [...report.sources],
+    run: report.run,
+    snapshot: report.snapshot,
+    figures: report.figures,
+    unread: report.unread.slice(0, maxUnread).map(({ path }) => path),
+    error: null,
+    lastSnapshotAt: facts.endedAt.toISOString(),
+    // A run of one source says nothing of the others.
+    lastSnapshotBegunAt: facts.everything ? facts.startedAt.toISOString() : (facts.before?.lastSnapshotBegunAt ?? null),
+  };
+}
+
+/** The record of a run that made none. */
+export function failedRun(
+  error: unknown,
+  facts: {
+    startedAt: Date;
+    endedAt: Date;
+    destination: string;
+    sources: string[];
+    run: RunId | null;
+    before: LastRun | undefined;
+  },
+): LastRun {
+  return {
+    format: 1,
+    startedAt: facts.startedAt.toISOString(),
+    endedAt: facts.endedAt.toISOString(),
+    status: 'failed',
+    exitCode: error instanceof BytebackError ? exitCodes[error.exit] : exitCodes.bug,
+    destination: facts.destination,
+    sources: facts.sources,
+    run: facts.run,
+    snapshot: null,
+    figures: null,
+    unread: [],
+    error: error instanceof BytebackError ? error.explanation : { what: reasonOf(error) },
+    lastSnapshotAt: facts.before?.lastSnapshotAt ?? null,
+    lastSnapshotBegunAt: facts.before?.lastSnapshotBegunAt ?? null,
+  };
 }

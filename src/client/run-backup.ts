@@ -3,27 +3,19 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClientConfig } from '../config/client-config.ts';
 import type { ClientPaths } from '../config/paths.ts';
-import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
+import { BytebackError, reasonOf } from '../errors.ts';
 import { parseDestination, rsyncHost, sshHost } from '../protocol/destination.ts';
-import {
-  CompleteReplySchema,
-  type CompleteRequest,
-  PrepareReplySchema,
-  protocolVersion,
-} from '../protocol/messages.ts';
+import type { CompleteRequest } from '../protocol/messages.ts';
 import type { RunId, SnapshotName } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
-import { writeFileAtomically } from '../system/files.ts';
 import { type Lock, tryLock } from '../system/lock.ts';
 import type { Log } from '../system/log.ts';
-import { serializeRules } from './filter-rules.ts';
-import { readLastRun, writeLastRun } from './last-run.ts';
-import { readMachineId } from './machine-id.ts';
+import { failedRun, finishedRun, type LastRun, readLastRun, writeLastRun } from './last-run.ts';
+import { openRun } from './open-run.ts';
 import { type LeftOut, makePlan, type Plan } from './plan.ts';
-import { ask } from './remote.ts';
 import { openSession, type Session } from './session.ts';
 import { showPath } from './sources.ts';
-import { type Moved, transfer, type Unread } from './transfer.ts';
+import type { Unread } from './transfer.ts';
 
 /** What the command line says; everything else comes from the configuration. */
 export interface BackupOptions {
@@ -68,9 +60,6 @@ export interface RunReport {
   readonly excluded: readonly LeftOut[];
 }
 
-/** The most file names that a record holds. */
-const maxUnread = 1000;
-
 /**
  * One run: scan, prepare, transfer, complete, record.
  * @throws BytebackError with the exit of the design's table; a record of the failure is left in the state directory.
@@ -87,6 +76,7 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
   }
   const lock = await takeLock(paths);
   const startedAt = clock.now();
+  const before = await readLastRun(paths.lastRun);
   const state: RunState = { run: null, startedAt };
   await removeLeftovers(paths.stateDir);
   const workDirectory = await mkdtemp(join(paths.stateDir, workPrefix));
@@ -104,12 +94,32 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     },
   );
   try {
-    const report = await runSteps(options, deps, { session, workDirectory, state, host: rsyncHost(destination) });
-    if (!report.dryRun) await record(deps, state, report);
+    const report = await runSteps(options, deps, {
+      session,
+      workDirectory,
+      state,
+      before,
+      host: rsyncHost(destination),
+    });
+    if (!report.dryRun) {
+      const everything = options.sources === undefined;
+      await writeLastRun(paths.lastRun, finishedRun(report, { startedAt, endedAt: clock.now(), everything, before }));
+    }
     return report;
   } catch (error) {
     const failure = signal.aborted ? interrupted() : error;
-    if (!options.dryRun) await recordFailure(deps, state, failure);
+    if (!options.dryRun) {
+      const sources = (state.plan?.sources ?? []).map(showPath);
+      const facts = {
+        startedAt,
+        endedAt: clock.now(),
+        destination: config.destination,
+        sources,
+        run: state.run,
+        before,
+      };
+      await writeLastRun(paths.lastRun, failedRun(failure, facts));
+    }
     throw failure;
   } finally {
     deps.log.progress(undefined);
@@ -171,13 +181,14 @@ interface Steps {
   readonly session: Session;
   readonly workDirectory: string;
   readonly state: RunState;
+  readonly before: LastRun | undefined;
   readonly host: string;
 }
 
 async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps): Promise<RunReport> {
   const { config, paths, log, clock, signal } = deps;
   const { session, workDirectory, state } = steps;
-  const begunAt = (await readLastRun(paths.lastRun))?.lastSnapshotBegunAt;
+  const begunAt = steps.before?.lastSnapshotBegunAt;
   const plan = await makePlan(options, {
     config,
     ...(begunAt == null ? {} : { changedSince: Date.parse(begunAt) / 1000 }),
@@ -189,127 +200,40 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
   });
   state.plan = plan;
   for (const { path, why } of plan.leftOut) log.info(`leaving out ${path}: ${why}`);
-  const moved: Moved = { sentFiles: 0, sentBytes: 0, deletedFiles: 0, wireBytes: 0 };
-  const figures = () => ({
-    durationMs: Math.max(0, clock.now().getTime() - state.startedAt.getTime()),
-    wireBytes: moved.wireBytes,
-    sentBytes: moved.sentBytes,
-    sentFiles: moved.sentFiles,
-    files: plan.scan.files,
-    totalBytes: plan.scan.bytes,
-    retries: session.retries,
-  });
-  const report = (rest: Pick<RunReport, 'status' | 'run' | 'snapshot' | 'unread'>): RunReport => ({
-    ...rest,
+  const common = {
     dryRun: options.dryRun ?? false,
     destination: config.destination,
     sources: plan.sources.map(showPath),
-    figures: figures(),
-    deletedFiles: moved.deletedFiles,
     excluded: plan.leftOut,
-  });
-  if (options.dryRun) return report({ status: 'ok', run: null, snapshot: null, unread: [] });
-
-  const machineId = await readMachineId({ installationFile: paths.machineIdFile });
-  log.step(`asking ${config.destination} for a run`);
-  const prepared = await session.persist('prepare', (connection) =>
-    ask(
-      connection,
-      'prepare',
-      {
-        protocol: protocolVersion,
-        version: deps.version,
-        machineId,
-        expectedBytes: plan.scan.changedBytes,
-        files: plan.scan.files,
-      },
-      PrepareReplySchema,
-      { signal },
-    ),
-  );
-  state.run = prepared.run;
-  log.debug(`run ${prepared.run}`);
-
-  const rulesFile = join(workDirectory, 'rules');
-  await writeFileAtomically(rulesFile, serializeRules(plan.rules), { mode: 0o600 });
-  const context = {
+  };
+  if (options.dryRun) {
+    const figures = {
+      durationMs: clock.now().getTime() - state.startedAt.getTime(),
+      wireBytes: 0,
+      sentBytes: 0,
+      sentFiles: 0,
+      files: plan.scan.files,
+      totalBytes: plan.scan.bytes,
+      retries: 0,
+    };
+    return { ...common, status: 'ok', run: null, snapshot: null, unread: [], figures, deletedFiles: 0 };
+  }
+  const done = await openRun(plan, {
     session,
-    run: prepared.run,
     host: steps.host,
+    destination: config.destination,
+    machineIdFile: paths.machineIdFile,
+    version: deps.version,
+    workDirectory,
+    startedAt: state.startedAt,
     ioTimeoutMs: options.ioTimeoutMs ?? config.ioTimeoutMs,
-    ...bandwidth(options.bwlimit ?? config.bwlimit),
+    bwlimit: options.bwlimit ?? config.bwlimit,
     extraFlags: config.original.rsyncFlags,
     log,
-    moved,
-    expectedBytes: plan.scan.changedBytes,
-  };
-  for (const list of plan.scan.large) {
-    log.step(`sending ${list.files} large files in place`);
-    await transfer(context, { kind: 'inPlace', listFile: list.path, blockSizeBytes: list.group });
-  }
-  log.step('sending everything else');
-  const { status, unread } = await transfer(context, { kind: 'everything', rulesFile });
-
-  log.step('taking the snapshot');
-  const completed = await session.persist('later', (connection) =>
-    ask(
-      connection,
-      'complete',
-      {
-        run: prepared.run,
-        status,
-        unread: unread.slice(0, maxUnread).map(({ path }) => path.slice(0, 16_384)),
-        figures: figures(),
-      } satisfies CompleteRequest,
-      CompleteReplySchema,
-      // The server prunes before it answers, and waits for btrfs to give the space back.
-      { timeoutMs: 6 * 3_600_000, signal },
-    ),
-  );
-  log.step(`snapshot ${completed.snapshot}`);
-  return report({ status, run: prepared.run, snapshot: completed.snapshot, unread });
-}
-
-function bandwidth(bwlimit: string | undefined): { bwlimit?: string } {
-  return bwlimit === undefined ? {} : { bwlimit };
-}
-
-async function record(deps: BackupDeps, state: RunState, report: RunReport): Promise<void> {
-  const endedAt = deps.clock.now().toISOString();
-  await writeLastRun(deps.paths.lastRun, {
-    format: 1,
-    startedAt: state.startedAt.toISOString(),
-    endedAt,
-    status: report.status,
-    exitCode: report.status === 'ok' ? exitCodes.ok : exitCodes.partial,
-    destination: report.destination,
-    sources: [...report.sources],
-    run: report.run,
-    snapshot: report.snapshot,
-    figures: report.figures,
-    unread: report.unread.slice(0, maxUnread).map(({ path }) => path),
-    error: null,
-    lastSnapshotAt: endedAt,
-    lastSnapshotBegunAt: state.startedAt.toISOString(),
+    clock,
+    onRun: (run) => {
+      state.run = run;
+    },
   });
-}
-
-async function recordFailure(deps: BackupDeps, state: RunState, error: unknown): Promise<void> {
-  const before = await readLastRun(deps.paths.lastRun);
-  await writeLastRun(deps.paths.lastRun, {
-    format: 1,
-    startedAt: state.startedAt.toISOString(),
-    endedAt: deps.clock.now().toISOString(),
-    status: 'failed',
-    exitCode: error instanceof BytebackError ? exitCodes[error.exit] : exitCodes.bug,
-    destination: deps.config.destination,
-    sources: (state.plan?.sources ?? []).map(showPath),
-    run: state.run,
-    snapshot: null,
-    figures: null,
-    unread: [],
-    error: error instanceof BytebackError ? error.explanation : { what: reasonOf(error) },
-    lastSnapshotAt: before?.lastSnapshotAt ?? null,
-    lastSnapshotBegunAt: before?.lastSnapshotBegunAt ?? null,
-  });
+  return { ...common, ...done };
 }

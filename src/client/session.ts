@@ -27,7 +27,7 @@ export interface Session {
 
 export function openSession(
   target: SshTarget,
-  deps: { limits: RetryLimits; clock: Clock; log: Log; signal: AbortSignal; directory: string },
+  deps: { limits: RetryLimits; clock: Clock; log: Log; signal: AbortSignal; directory?: string },
 ): Session {
   const { limits, clock, log, signal } = deps;
   let connection: SshConnection | undefined;
@@ -43,7 +43,10 @@ export function openSession(
       if (connection?.alive) return connection;
       await connection?.close();
       connection = undefined;
-      connection = await openSsh(target, { signal, directory: deps.directory });
+      connection = await openSsh(target, {
+        signal,
+        ...(deps.directory === undefined ? {} : { directory: deps.directory }),
+      });
       return connection;
     },
     async waitFor(afterMs, why, state) {

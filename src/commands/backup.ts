@@ -2,7 +2,11 @@ import { BaseCommand, durationMs, Flags, repeated } from '../cli/base-command.ts
 import { type RunReport, runBackup } from '../client/run-backup.ts';
 import { loadClientConfig } from '../config/client-config.ts';
 import { clientPaths } from '../config/paths.ts';
+import { BytebackError } from '../errors.ts';
 import { countInWords, durationInWords, sizeInWords } from '../output/units.ts';
+
+/** What rsync takes for --bwlimit; the same as in client.toml. */
+const bandwidthPattern = /^\d{1,9}(?:\.\d{1,3})?[KMGkmg]?(?:i?[Bb])?$/;
 
 /** `byteback-backup`. */
 export class BackupCommand extends BaseCommand {
@@ -46,6 +50,13 @@ export class BackupCommand extends BaseCommand {
     const { flags } = await this.parse(BackupCommand);
     const { log, clock, signal, env } = this.deps;
     const paths = clientPaths(env);
+    const { bwlimit } = flags;
+    if (bwlimit !== undefined && !bandwidthPattern.test(bwlimit)) {
+      throw new BytebackError('usage', {
+        what: `no rate: ${JSON.stringify(bwlimit)}`,
+        why: "it must be as rsync has it: KiB a second, or a number with a unit, such as '5M'",
+      });
+    }
     const config = await loadClientConfig(paths);
     const report = await runBackup(
       {
@@ -56,7 +67,7 @@ export class BackupCommand extends BaseCommand {
         ...(flags['retry-number'] === undefined ? {} : { retryNumber: flags['retry-number'] }),
         ...(flags['retry-delay'] === undefined ? {} : { retryDelayMs: flags['retry-delay'] }),
         ...(flags['io-timeout'] === undefined ? {} : { ioTimeoutMs: flags['io-timeout'] }),
-        ...(flags.bwlimit === undefined ? {} : { bwlimit: flags.bwlimit }),
+        ...(bwlimit === undefined ? {} : { bwlimit }),
       },
       { config, paths, log, clock, signal, version: this.config.version, workingDirectory: process.cwd() },
     );
