@@ -86,6 +86,18 @@ class HelpPage extends CommandHelp {
   }
 }
 
+/** A text in lines of at most so many characters. */
+function broken(text: string, length: number): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1) ?? '';
+    if (last === '') lines[lines.length - 1] = word;
+    else if (last.length + 1 + word.length <= length) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}
+
 /** A command to type, indented below its description; one that is too long goes on in the next line as a shell takes it. */
 function brokenCommand(command: string): string {
   const lines: string[] = [];
@@ -98,13 +110,27 @@ function brokenCommand(command: string): string {
   return lines.map((line) => `  ${line}`).join(' \\\n');
 }
 
+/** One line of the list of commands; those that share a first word share a line, so that all fit one screen. */
+function rootRows(side: CommandEntry['side']): [name: string, text: string][] {
+  const rows = new Map<string, string>();
+  for (const { id, summary } of commands.filter((entry) => entry.side === side)) {
+    const [first = '', second] = id.split(' ');
+    const before = rows.get(first);
+    if (second === undefined) rows.set(first, summary);
+    else rows.set(first, before === undefined ? `${topics[first] ?? ''}: ${second}` : `${before}, ${second}`);
+  }
+  return [...rows];
+}
+
 /** `byteback --help`: all commands on one screen. */
 export function rootHelp(): string {
-  const width = Math.max(...commands.map(({ id }) => id.length));
+  const width = Math.max(...commands.map(({ id }) => (id.split(' ')[0] ?? '').length));
   const list = (side: CommandEntry['side']) =>
-    commands
-      .filter((entry) => entry.side === side)
-      .map(({ id, summary }) => `  ${id.padEnd(width)}  ${summary}\n`)
+    rootRows(side)
+      .map(
+        ([name, text]) =>
+          `  ${name.padEnd(width)}  ${broken(text, columns - width - 4).join(`\n${' '.repeat(width + 4)}`)}\n`,
+      )
       .join('');
   const sections = [
     ['On a client, the machine that is backed up', list('client')],

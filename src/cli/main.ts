@@ -2,6 +2,13 @@ import { exitCodes } from '../errors.ts';
 import { version } from '../version.ts';
 import { type CommandEntry, commands, findCommand, topics } from './commands.ts';
 
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    // Whoever read what we print has seen enough of it (`| head`); that is no failure of ours.
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
 /**
  * The entry of every executable but the three that sshd and sudo start.
  *

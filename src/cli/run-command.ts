@@ -30,6 +30,23 @@ async function loadConfig(): Promise<Config> {
 export async function runCommand(entry: CommandEntry, argv: string[], program: string): Promise<number> {
   const interruption = stopOnSignals();
   let type: CommandClass | undefined;
+  const report = (error: unknown) =>
+    exitCodes[
+      reportError(error, {
+        program,
+        json: type !== undefined && wantsJson(type, argv),
+        debug: argv.includes('--debug'),
+        interruptedBy: interruption.by(),
+        flags: [
+          ...Object.keys({ ...type?.baseFlags, ...type?.flags }),
+          'help',
+          ...(type?.enableJsonFlag ? ['json'] : []),
+        ],
+      })
+    ];
+  // What nobody waited for failed: whatever else goes on cannot be trusted any more.
+  const onStray = (error: unknown) => process.exit(report(error));
+  process.on('uncaughtException', onStray);
   try {
     type = await entry.load();
     type.id = entry.id;
@@ -42,19 +59,9 @@ export async function runCommand(entry: CommandEntry, argv: string[], program: s
     const command = new type(argv, config, { program, signal: interruption.signal });
     return exitCodes[await command.execute()];
   } catch (error) {
-    const exit = reportError(error, {
-      program,
-      json: type !== undefined && wantsJson(type, argv),
-      debug: argv.includes('--debug'),
-      interruptedBy: interruption.by(),
-      flags: [
-        ...Object.keys({ ...type?.baseFlags, ...type?.flags }),
-        'help',
-        ...(type?.enableJsonFlag ? ['json'] : []),
-      ],
-    });
-    return exitCodes[exit];
+    return report(error);
   } finally {
+    process.off('uncaughtException', onStray);
     interruption.stop();
   }
 }

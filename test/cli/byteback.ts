@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../../src/system/run.ts';
 
-const bin = join(import.meta.dirname, '../../bin');
+export const bin = join(import.meta.dirname, '../../bin');
 
 /** What a command left behind. */
 export interface Outcome {

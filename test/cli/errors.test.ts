@@ -1,8 +1,10 @@
-import { access, writeFile } from 'node:fs/promises';
+import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
-import { byteback, temporaryDirectory } from './byteback.ts';
+import { type ExitName, exitCodes, exitMeanings } from '../../src/errors.ts';
+import { run } from '../../src/system/run.ts';
+import { bin, byteback, temporaryDirectory } from './byteback.ts';
 
 describe('what cannot be understood ends with 2 and says where help is', () => {
   test.concurrent.each(commands)('byteback $id --nonsense', async ({ id }) => {
@@ -39,6 +41,21 @@ describe('what cannot be understood ends with 2 and says where help is', () => {
   ])('%j', async (words, stderr) => {
     expect(await byteback(words)).toEqual({ stdout: '', stderr, exitCode: 2 });
   });
+});
+
+test('a reader that has seen enough is no error', async () => {
+  // `true` is gone long before byteback writes anything.
+  for (const words of ['byteback --help', 'byteback status --help', 'byteback status --json']) {
+    const { stderr } = await run(['sh', '-c', `${bin}/${words} | true`], { timeoutMs: 15_000 });
+    expect(stderr).toBe('');
+  }
+});
+
+test('docs/json.md has the table of exit codes', async () => {
+  const page = await readFile(join(import.meta.dirname, '../../docs/json.md'), 'utf8');
+  for (const [name, code] of Object.entries(exitCodes)) {
+    if (name !== 'ok') expect(page).toContain(`| \`${name}\` | ${code} | ${exitMeanings[name as ExitName]}`);
+  }
 });
 
 describe('a bad configuration', () => {

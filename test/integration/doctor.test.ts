@@ -154,6 +154,11 @@ describe('byteback doctor', () => {
       expect.objectContaining({ area: 'key', state: 'failure', fix: expect.stringContaining('chmod 0600') }),
     );
 
+    await chmod(`${client.configDir}/client.toml`, 0o666);
+    const writable = await onClient();
+    await chmod(`${client.configDir}/client.toml`, 0o644);
+    expect(writable.bad).toContainEqual(expect.objectContaining({ area: 'configuration', state: 'failure' }));
+
     const known = await readFile(`${client.configDir}/known_hosts`);
     await rm(`${client.configDir}/known_hosts`);
     const unknown = await onClient();
