@@ -10,7 +10,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
 import { compareTrees } from '../test/helpers/compare-trees.ts';
-import { say, title, type } from './stage.ts';
+import { run, say, title, type } from './stage.ts';
 
 const usage = `npm run demo -- [--source DIR]... [--keep] [--yes]
 
@@ -115,7 +115,8 @@ async function show(options: Options): Promise<void> {
   ) {
     throw new Error('nothing was installed');
   }
-  await type(['test/helpers/install-into-private-machine']);
+  say('\n$ apt install ./dist/*.deb');
+  await run(['test/helpers/install-into-private-machine']);
   await type(['byteback', '--version']);
 
   title('2. The server: one command');

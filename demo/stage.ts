@@ -16,35 +16,22 @@ export function say(text: string): void {
   console.log(text);
 }
 
-/** How a command is shown. */
-export interface Shown {
-  /** Its output is not shown, only returned. */
-  readonly quiet?: boolean;
+/** Shows the command, runs it and returns what it printed. @throws Error when it ends with anything but 0. */
+export function type(argv: readonly string[]): Promise<string> {
+  console.log(`\n${styleText('green', '$')} ${styleText('bold', argv.map(quoted).join(' '))}`);
+  return run(argv);
 }
 
-/**
- * Shows the command, runs it, shows what it prints and returns it.
- * @throws Error when it ends with anything but 0.
- */
-export async function type(argv: readonly string[], shown: Shown = {}): Promise<string> {
-  console.log(`\n${styleText('green', '$')} ${styleText('bold', argv.map(quoted).join(' '))}`);
+/** Runs a command, shows what it prints, and returns its standard output. @throws Error when it ends with anything but 0. */
+export async function run(argv: readonly string[]): Promise<string> {
   const [program = '', ...args] = argv;
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   let stdout = '';
-  let all = '';
-  const show = (chunk: Buffer, to: NodeJS.WriteStream) => {
-    all += chunk;
-    if (shown.quiet !== true) to.write(chunk);
-  };
   child.stdout.on('data', (chunk: Buffer) => {
     stdout += chunk;
-    show(chunk, process.stdout);
+    process.stdout.write(chunk);
   });
-  child.stderr.on('data', (chunk: Buffer) => show(chunk, process.stderr));
   const [code, signal] = await once(child, 'close');
-  if (code !== 0) {
-    if (shown.quiet === true) process.stderr.write(all);
-    throw new Error(`${argv.map(quoted).join(' ')} ended with ${signal ?? code}`);
-  }
+  if (code !== 0) throw new Error(`${argv.map(quoted).join(' ')} ended with ${signal ?? code}`);
   return stdout;
 }
