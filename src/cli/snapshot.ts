@@ -27,10 +27,9 @@ async function answer(): Promise<HelperAnswer> {
     config,
     store,
     clock,
-    makeRoom: async (client, bytes) => {
-      // Loaded only when it is needed: most runs find room.
-      const { prune } = await import('../server/prune/prune.ts');
-      await prune({ mode: 'run', order: 'importance', demand: { client, bytes } }, { config, store, clock, log });
+    admit: async (client, bytes) => {
+      const { admit } = await import('../server/prune/admit.ts');
+      return await admit(client, bytes, { config, store, clock, log });
     },
     pruneAfterwards: async () => {
       const { prune } = await import('../server/prune/prune.ts');

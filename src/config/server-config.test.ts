@@ -25,7 +25,7 @@ describe('a good configuration', () => {
       user: 'byteback',
       snapshotsPerDay: 48,
       idleTimeoutMs: 600_000,
-      prune: { startPercent: 5, stopPercent: 10, keepLast: 3 },
+      prune: { startPercent: 5, stopPercent: 10, keepLast: 3, growthFactor: 10 },
     });
     expect(config.policyOf(name('web1'))).toEqual({
       weight: 1,

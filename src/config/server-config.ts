@@ -26,6 +26,8 @@ export interface PruneConfig {
   readonly stopPercent: number;
   /** The newest snapshots of a client that are never pruned. */
   readonly keepLast: number;
+  /** A run that needs room and is larger than so many times the client's usual ones is refused. */
+  readonly growthFactor: number;
 }
 
 /** What a client's key may be used for. `transfer` holds what belongs to it; `restore` also lists versions. */
@@ -54,7 +56,7 @@ export const serverDefaults = {
   user: 'byteback',
   snapshotsPerDay: 48,
   idleTimeoutMs: 10 * 60_000,
-  prune: { startPercent: 5, stopPercent: 10, keepLast: 3 },
+  prune: { startPercent: 5, stopPercent: 10, keepLast: 3, growthFactor: 10 },
 } as const;
 
 const policyEntries = {
@@ -104,6 +106,13 @@ const ServerToml = v.strictObject({
         start: v.optional(Percent),
         stop: v.optional(Percent),
         keep_last: v.optional(wholeNumber(1, 10_000)),
+        growth_factor: v.optional(
+          v.pipe(
+            v.number(),
+            v.minValue(1, 'it must be from 1 to 10000'),
+            v.maxValue(10_000, 'it must be from 1 to 10000'),
+          ),
+        ),
       }),
       v.forward(
         v.check(
@@ -149,6 +158,7 @@ export function parseServerConfig(path: string, text: string): ServerConfig {
       startPercent: toml.prune?.start ?? serverDefaults.prune.startPercent,
       stopPercent: toml.prune?.stop ?? serverDefaults.prune.stopPercent,
       keepLast: toml.prune?.keep_last ?? serverDefaults.prune.keepLast,
+      growthFactor: toml.prune?.growth_factor ?? serverDefaults.prune.growthFactor,
     },
     policyOf: (client) => policyFrom({ ...toml.default, ...ownTable(toml.client, client) }),
   };

@@ -22,6 +22,11 @@ export const RunRecordSchema = v.object({
   expectedBytes: v.number(),
   /** The last completed run before this one; kept for the record, `current` no longer equals it once this run is open. */
   previous: v.nullable(RunIdSchema),
+  /**
+   * What the run is held to: when it has written more than `limitBytes` (null: any amount) and less than `floorBytes`
+   * are free, it is ended, because others would have to pay for it.
+   */
+  growth: v.optional(v.object({ limitBytes: v.nullable(v.number()), floorBytes: v.number() })),
   /** Every transfer that ended, in order; `exitCode` is rsync's or 128 + signal. */
   transfers: v.array(
     v.object({

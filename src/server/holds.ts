@@ -20,8 +20,8 @@ const HoldsSchema = v.object({
       /** In the words of whoever held it. */
       reason: v.string(),
       since: Time,
-      /** `guard`: byteback itself, because the client's next run looked wrong. */
-      by: v.picklist(['admin', 'guard']),
+      /** The guards are byteback itself: the client's next run was much larger than usual, or looked like a disaster. */
+      by: v.picklist(['admin', 'growth-guard', 'destruction-guard']),
     }),
   ),
   /** Clients whose pruning is paused, by the destruction guard, until one of their snapshots is released. */
@@ -104,7 +104,7 @@ export interface Released {
   readonly resumed: boolean;
 }
 
-/** Releases a snapshot; releasing one that the guard held ends the pause of its client too. */
+/** Releases a snapshot; releasing one that the destruction guard held ends the pause of its client too. */
 export async function releaseSnapshot(
   store: Store,
   clock: Clock,
@@ -116,8 +116,8 @@ export async function releaseSnapshot(
     const its = (entry: { client: ClientName }) => entry.client === client;
     const held = holds.holds.find((hold) => its(hold) && hold.snapshot === snapshot);
     if (held === undefined) return undefined;
-    const stillGuarded = holds.holds.some((hold) => its(hold) && hold.by === 'guard' && hold !== held);
-    const resumed = held.by === 'guard' && !stillGuarded && holds.paused.some(its);
+    const stillGuarded = holds.holds.some((hold) => its(hold) && hold.by === 'destruction-guard' && hold !== held);
+    const resumed = held.by === 'destruction-guard' && !stillGuarded && holds.paused.some(its);
     outcome = { released: true, resumed };
     return {
       ...holds,
@@ -138,10 +138,14 @@ export async function pauseClient(
   const since = clock.now().toISOString();
   await changeHolds(store, clock, (holds) => {
     const paused = [...holds.paused.filter((entry) => entry.client !== client), { client, reason, since }];
-    const guarded = holds.holds.some((hold) => hold.client === client && hold.by === 'guard');
+    const guarded = holds.holds.some((hold) => hold.client === client && hold.by === 'destruction-guard');
     // The first disaster's last good snapshot is the good one; what came after it may be more of the same.
     if (lastGood === undefined || guarded) return { ...holds, paused };
-    return { ...holds, paused, holds: [...holds.holds, { client, snapshot: lastGood, reason, since, by: 'guard' }] };
+    return {
+      ...holds,
+      paused,
+      holds: [...holds.holds, { client, snapshot: lastGood, reason, since, by: 'destruction-guard' }],
+    };
   });
 }
 
@@ -156,11 +160,31 @@ export async function allowGrowth(store: Store, clock: Clock, client: ClientName
   }));
 }
 
-/** Takes the permission back once it has been used. */
-export async function growthWasUsed(store: Store, clock: Clock, client: ClientName): Promise<void> {
-  await changeHolds(store, clock, (holds) =>
-    holds.allowGrowth.some((entry) => entry.client === client)
-      ? { ...holds, allowGrowth: holds.allowGrowth.filter((entry) => entry.client !== client) }
-      : undefined,
-  );
+/** Holds the last good snapshot of a client whose run was refused for its size; once is enough. */
+export async function holdForGrowth(
+  store: Store,
+  clock: Clock,
+  client: ClientName,
+  lastGood: string | undefined,
+  reason: string,
+): Promise<void> {
+  const since = clock.now().toISOString();
+  await changeHolds(store, clock, (holds) => {
+    const isHeld = holds.holds.some((hold) => hold.client === client && hold.by === 'growth-guard');
+    if (lastGood === undefined || isHeld) return undefined;
+    return { ...holds, holds: [...holds.holds, { client, snapshot: lastGood, reason, since, by: 'growth-guard' }] };
+  });
+}
+
+/** A run of a client completed: what was allowed is used, and what was held for a refused run may go again. */
+export async function growthIsSettled(store: Store, clock: Clock, clients: ReadonlySet<string>): Promise<void> {
+  const isOpen = (holds: Holds) =>
+    holds.allowGrowth.some(({ client }) => clients.has(client)) ||
+    holds.holds.some(({ client, by }) => by === 'growth-guard' && clients.has(client));
+  if (!isOpen(await readHolds(store))) return;
+  await changeHolds(store, clock, (holds) => ({
+    ...holds,
+    allowGrowth: holds.allowGrowth.filter(({ client }) => !clients.has(client)),
+    holds: holds.holds.filter(({ client, by }) => by !== 'growth-guard' || !clients.has(client)),
+  }));
 }

@@ -3,7 +3,7 @@ import { judgeClock } from '../../retention/clock-sanity.ts';
 import { expectedNeedBytes, freeSpaceToReach } from '../../retention/need.ts';
 import { planDeletions } from '../../retention/plan.ts';
 import type { Aim, Hold, StoreState } from '../../retention/types.ts';
-import { pauseClient, readHolds } from '../holds.ts';
+import { growthIsSettled, pauseClient, readHolds } from '../holds.ts';
 import { appendToLedger, type Ledger, readLedger, writeLedger } from '../ledger.ts';
 import { readSnapshots, type StoredSnapshot } from './contents.ts';
 import { observe } from './observe.ts';
@@ -30,14 +30,6 @@ export interface Seen {
 
 /** More than this part of all snapshots is not deleted by changed settings alone. */
 const changedSettingsPart = 0.1;
-/** Room that a run is given beyond what it announced: metadata, and what was guessed. */
-const announcedMargin = 1.05;
-
-/** The free space that no run may use up: room for what is written while it runs, and for the next prune. */
-export function reserveBytes(totalBytes: number): number {
-  return Math.min(1_000_000_000, totalBytes / 20);
-}
-
 /** @param record false to leave the ledger as it is: for a mere look. */
 export async function look(
   options: PruneOptions,
@@ -59,6 +51,8 @@ export async function look(
       await pauseClient(store, clock, { client, reason, lastGood });
       lines.push({ at: now.toISOString(), event: 'paused', client, why: reason });
     }
+    const ran = lines.filter(({ event }) => event === 'run').map(({ client }) => String(client));
+    if (ran.length > 0) await growthIsSettled(store, clock, new Set(ran));
     await appendToLedger(store, lines, log);
   }
   const holds = await readHolds(store);
@@ -138,9 +132,8 @@ function aimOf({ order, freeTarget, demand }: PruneOptions, seen: Seen, now: num
   );
   const standing = freeSpaceToReach({ freeBytes, totalBytes, needBytes }, settings);
   if (demand === undefined) return standing === undefined ? undefined : { freeBytes: standing, order };
-  const asked = demand.bytes * announcedMargin;
-  const least = asked + reserveBytes(totalBytes);
-  const comfortable = Math.max(standing ?? 0, asked + (totalBytes * settings.startPercent) / 100);
-  if (freeBytes >= comfortable) return undefined;
-  return { freeBytes: comfortable, order, demand: { client: demand.client, freeBytes: least } };
+  const target = Math.max(standing ?? 0, demand.aimBytes);
+  return freeBytes < target
+    ? { freeBytes: target, order, demand: { client: demand.client, freeBytes: demand.leastBytes } }
+    : undefined;
 }

@@ -21,8 +21,11 @@ export interface PruneOptions {
   readonly order: PruneOrder;
   /** Free space to reach, in bytes or percent, instead of what the settings say. */
   readonly freeTarget?: number | { readonly percent: number };
-  /** A run that needs so many bytes: its client may pay for it with its own history, whatever its share. */
-  readonly demand?: { readonly client: ClientName; readonly bytes: number };
+  /**
+   * A run that waits for room: `aimBytes` free would be good, `leastBytes` must be, and for those its client may pay
+   * with its own history, whatever its share.
+   */
+  readonly demand?: { readonly client: ClientName; readonly aimBytes: number; readonly leastBytes: number };
   /** The admin has seen what changed settings would delete. */
   readonly confirm?: boolean;
 }

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { BytebackError } from '../../errors.ts';
+import { freeSpace, syncFileSystem } from '../../system/btrfs.ts';
 import type { RunningProgram } from '../../system/run.ts';
 import { roomBytes, storeFull } from '../runs/space.ts';
 import { noJail, whyNoJail } from '../sandbox/jail.ts';
@@ -13,6 +14,8 @@ export interface Limits {
   readonly idleTimeoutMs: number;
   /** A path in the store whose free space is watched; undefined for sessions that only read. */
   readonly watchSpaceAt?: string;
+  /** When it has written more than `limitBytes` and less than `floorBytes` are free it is ended, with this error. */
+  readonly growth?: { readonly limitBytes: number; readonly floorBytes: number; readonly failure: () => BytebackError };
 }
 
 /** How a supervised program ended. */
@@ -56,6 +59,9 @@ export async function supervise(
   const watches = [
     watchProgress(program.pid, limits.idleTimeoutMs, stop.signal, endIt),
     ...(limits.watchSpaceAt === undefined ? [] : [watchSpace(limits.watchSpaceAt, stop.signal, endIt)]),
+    ...(limits.growth === undefined || limits.watchSpaceAt === undefined
+      ? []
+      : [watchGrowth(program.pid, limits.watchSpaceAt, limits.growth, stop.signal, endIt)]),
   ];
   const [{ exitCode }] = await Promise.all([program.ended, lines]);
   stop.abort();
@@ -107,6 +113,29 @@ async function watchSpace(path: string, signal: AbortSignal, endIt: (why: Byteba
       return;
     }
     pollMs = Math.min(longestPollMs, Math.max(250, room / fastestFillPerMs));
+  }
+}
+
+/** A run that announced little and writes much is ended before others would have to pay for it. */
+async function watchGrowth(
+  pid: number,
+  path: string,
+  { limitBytes, floorBytes, failure }: NonNullable<Limits['growth']>,
+  signal: AbortSignal,
+  endIt: (why: BytebackError) => void,
+): Promise<void> {
+  const meter = new WorkMeter(pid);
+  let written = 0;
+  for (let pollMs = 200; await waited(pollMs, signal); ) {
+    written = (await meter.read()).writtenBytes;
+    pollMs = Math.min(longestPollMs, Math.max(250, (limitBytes - written) / fastestFillPerMs));
+    if (written <= limitBytes) continue;
+    await syncFileSystem(path).catch(() => undefined);
+    if (signal.aborted) return;
+    if ((await freeSpace(path)).freeBytes < floorBytes) {
+      endIt(failure());
+      return;
+    }
   }
 }
 

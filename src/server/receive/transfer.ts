@@ -2,6 +2,7 @@ import { BytebackError } from '../../errors.ts';
 import type { Failure } from '../../protocol/messages.ts';
 import type { ClientName, RunId, SnapshotName } from '../../protocol/names.ts';
 import { buildRsyncArgv, type RsyncOptions } from '../../protocol/rsync-options.ts';
+import type { RunRecord } from '../../protocol/run-record.ts';
 import { type Lock, tryLock } from '../../system/lock.ts';
 import { rsyncVersion } from '../../system/rsync-version.ts';
 import { failureOf } from '../helper-request.ts';
@@ -11,8 +12,9 @@ import { roomBytes, storeFull } from '../runs/space.ts';
 import { startInJail } from '../sandbox/jail.ts';
 import { jailedProgramArgv } from '../sandbox/jailed.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
+import { tooLarge } from '../too-large.ts';
 import { askRoot, failureIn } from './root-helper.ts';
-import { supervise } from './supervise.ts';
+import { type Limits, supervise } from './supervise.ts';
 
 /** One session of a client that moves files. */
 export interface Session {
@@ -56,10 +58,12 @@ export async function transfer(session: Session, run: RunId, options: RsyncOptio
   const [lock, serverSide] = await Promise.all([lockOf(session), serverSideOf(session)]);
   try {
     // Under the lock: no prepare can come in between.
-    requireOpen(await readRecord(store.runFile(client)), run);
+    const { growth } = requireOpen(await readRecord(store.runFile(client)), run);
     const room = await roomBytes(store.fsDir(client));
     const end =
-      room <= 0 ? { exitCode: 1, failure: storeFull(room) } : await receiveFiles(session, lock, options, serverSide);
+      room <= 0
+        ? { exitCode: 1, failure: storeFull(room) }
+        : await receiveFiles(session, lock, options, serverSide, growth);
     const recorded = await askRoot('snapshot', {
       verb: 'event',
       client,
@@ -78,6 +82,7 @@ async function receiveFiles(
   lock: Lock,
   options: RsyncOptions,
   serverSide: Awaited<ReturnType<typeof serverSideOf>>,
+  growth: RunRecord['growth'],
 ): Promise<SessionEnd> {
   const directory = session.store.fsDir(session.client);
   const rsync = await startInJail({
@@ -89,7 +94,17 @@ async function receiveFiles(
     stderr: 'pipe',
     lockFd: lock.fd,
   });
-  return supervise(rsync, { idleTimeoutMs: session.idleTimeoutMs, watchSpaceAt: directory }, session.say);
+  return supervise(
+    rsync,
+    { idleTimeoutMs: session.idleTimeoutMs, watchSpaceAt: directory, ...growthLimitOf(session.client, growth) },
+    session.say,
+  );
+}
+
+function growthLimitOf(client: ClientName, growth: RunRecord['growth']): Pick<Limits, 'growth'> {
+  if (growth === undefined || growth.limitBytes === null) return {};
+  const { limitBytes, floorBytes } = growth;
+  return { growth: { limitBytes, floorBytes, failure: () => tooLarge(client, limitBytes, limitBytes) } };
 }
 
 /** Makes files single that share their content with other names, before they are written in place. */

@@ -7,18 +7,18 @@ import { type ClientName, parseRunId, type RunId, type SnapshotName, snapshotTim
 import type { RunRecord } from '../../protocol/run-record.ts';
 import type { Clock } from '../../system/clock.ts';
 import { tryLock } from '../../system/lock.ts';
+import type { Admitted } from '../prune/admit.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { pinMachine, readClientState } from './client-state.ts';
 import { readRecord, requireClientPlace, writeCurrentRecord } from './record.ts';
-import { roomBytes, storeFull } from './space.ts';
 
 /** What prepare and complete work with. */
 export interface RunDeps {
   readonly config: ServerConfig;
   readonly store: Store;
   readonly clock: Clock;
-  /** Makes room for a run of so many bytes, by pruning, as far as it may. */
-  readonly makeRoom: (client: ClientName, expectedBytes: number) => Promise<void>;
+  /** Lets a run of so many bytes in, by pruning if it must and may, or throws why not. */
+  readonly admit: (client: ClientName, expectedBytes: number) => Promise<Admitted>;
 }
 
 const dayMs = 24 * 3_600_000;
@@ -37,7 +37,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
     await requireMachine(store, client, request.machineId);
     const limit = deps.config.policyOf(client).snapshotsPerDay ?? deps.config.snapshotsPerDay;
     requireNotTooSoon(await listSnapshotNames(store, client), limit, clock.now());
-    await requireRoom(client, request.expectedBytes, deps);
+    const growth = await deps.admit(client, request.expectedBytes);
     const last = await readRecord(store.runFile(client));
     const generation = last?.state === 'completed' ? last.run : null;
     const record: RunRecord = {
@@ -50,6 +50,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       preparedAt: clock.now().toISOString(),
       expectedBytes: request.expectedBytes,
       previous: generation ?? last?.previous ?? null,
+      growth: { ...growth },
       transfers: [],
     };
     await writeCurrentRecord(store, record);
@@ -100,12 +101,4 @@ export function requireNotTooSoon(snapshots: readonly SnapshotName[], perDay: nu
     why: `the next is allowed at ${next.toISOString().slice(0, 19)}Z, in ${Math.ceil((next.getTime() - now.getTime()) / 60_000)} minutes`,
     fix: 'wait, or raise snapshots_per_day in server.toml on the server',
   });
-}
-
-async function requireRoom(client: ClientName, expectedBytes: number, { store, makeRoom }: RunDeps): Promise<void> {
-  const room = await roomBytes(store.root);
-  if (room > expectedBytes) return;
-  await makeRoom(client, expectedBytes);
-  const roomNow = await roomBytes(store.root);
-  if (roomNow <= expectedBytes) throw storeFull(roomNow, expectedBytes);
 }
