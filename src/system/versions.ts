@@ -1,8 +1,5 @@
 import { ProgramError, run } from './run.ts';
 
-/** A program's version, as numbers: [3, 5, 0]. */
-export type VersionNumbers = readonly number[];
-
 /** How each program is asked, and how its answer looks. */
 const questions = {
   rsync: { argv: ['rsync', '--version'], answer: /^rsync +version v?(\d+(?:\.\d+)*)/ },
