@@ -131,7 +131,12 @@ export async function inviteClient(name: ClientName, options: InviteOptions, ser
     '--invite',
     token,
   ];
-  return { client: name, line: words.join(' '), expires: expiresAt.toISOString() };
+  return { client: name, line: words.join(' '), expires: secondsOf(expiresAt) };
+}
+
+/** `2026-11-22T02:13:06Z`. */
+function secondsOf(time: Date): string {
+  return `${time.toISOString().slice(0, 19)}Z`;
 }
 
 async function requireExistence(name: ClientName, replace: boolean, registry: Registry, server: Server): Promise<void> {
@@ -183,7 +188,7 @@ async function summarize(name: ClientName, registry: Registry, server: Server): 
     snapshots: snapshots.length,
     newest: snapshots.at(-1) ?? null,
     fingerprint: key === undefined ? null : fingerprintOf(key.blob),
-    inviteExpires: invite?.role === 'invite' ? invite.expiresAt.toISOString() : null,
+    inviteExpires: invite?.role === 'invite' ? secondsOf(invite.expiresAt) : null,
   };
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink } from 'node:fs/promises';
 import { isMissing } from './files.ts';
 import { ProgramError, run } from './run.ts';
 import { isSystemdRunning } from './systemd.ts';
@@ -76,9 +76,48 @@ async function findRunningSshd(settings: SshdSettings): Promise<RunningSshd | un
   return pid === undefined ? undefined : { pid };
 }
 
-/** True when an sshd listens with the system's configuration. */
+/** True when an sshd runs with the system's configuration. */
 export async function isSshdRunning(settings: SshdSettings): Promise<boolean> {
   return (await findRunningSshd(settings)) !== undefined;
+}
+
+/** Local address and port, in hexadecimal, of a listening TCP socket, and its inode: a line of /proc/net/tcp. */
+const listeningSocket = /^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ 0A (?:\S+ +){5}(\d+) /;
+
+/** Ports that the sockets of a process listen on, from the text of /proc/net/tcp and tcp6. */
+export function listeningPorts(table: string, inodes: ReadonlySet<string>): number[] {
+  return table.split('\n').flatMap((line) => {
+    const [, , port, inode] = listeningSocket.exec(line) ?? [];
+    return port !== undefined && inode !== undefined && inodes.has(inode) ? [Number.parseInt(port, 16)] : [];
+  });
+}
+
+async function socketsOf(pid: number): Promise<Set<string>> {
+  const inodes = new Set<string>();
+  for (const name of await readdir(`/proc/${pid}/fd`)) {
+    // A descriptor that was closed in the meantime is no socket that listens.
+    const target = await readlink(`/proc/${pid}/fd/${name}`).catch(() => '');
+    const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
+    if (inode !== undefined) inodes.add(inode);
+  }
+  return inodes;
+}
+
+/**
+ * The port on which the sshd with the system's configuration really listens (an option on its command line counts more
+ * than the configuration), or undefined when none does.
+ */
+export async function portOfRunningSshd(settings: SshdSettings): Promise<number | undefined> {
+  const running = await findRunningSshd(settings);
+  if (running === undefined) return undefined;
+  const pid = 'pid' in running ? running.pid : await mainProcessOf(running.unit);
+  const table = await Promise.all(['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8').catch(() => '')));
+  return listeningPorts(table.join('\n'), await socketsOf(pid))[0];
+}
+
+async function mainProcessOf(unit: string): Promise<number> {
+  const { stdout } = await run(['systemctl', 'show', '--property', 'MainPID', '--value', '--', unit]);
+  return Number(stdout.toString('utf8').trim());
 }
 
 /** Lets a running sshd read its configuration again; open sessions go on. False when none is running that could. */

@@ -75,11 +75,11 @@ async function writeAt(file: string, position: number, bytes: Uint8Array): Promi
 const setup = (...args: string[]): Promise<Outcome> => command(['byteback-setup-server', ...args]);
 const setupImage = (...args: string[]): Promise<Outcome> => setup('--image', image, '--size', '300M', '--yes', ...args);
 
-/** Content, owner, mode and times of all that set-up writes outside the store. */
+/** Content, owner, mode and time of all that set-up writes outside the store. */
 async function state(): Promise<string> {
   const parts: string[] = [];
   for (const path of written) {
-    const about = (await command(['stat', '-c', '%n %a %u:%g %Y %Z', '--', path])).stdout;
+    const about = (await command(['stat', '-c', '%n %a %u:%g %Y', '--', path])).stdout;
     const content = await readFile(path).catch(() => Buffer.alloc(0));
     parts.push(`${about.trim()} ${createHash('sha256').update(content).digest('hex')}`);
   }
@@ -460,8 +460,8 @@ describe('sshd', () => {
   });
 
   it('that runs is told, and the proof logs in through it, once more than one file and list is in the way', async () => {
-    await appendFile(mainFile, 'AllowUsers root\nPort 41922\nListenAddress 127.0.0.1\n');
-    await must(['/usr/sbin/sshd']);
+    await appendFile(mainFile, 'AllowUsers root\nListenAddress 127.0.0.1\n');
+    await must(['/usr/sbin/sshd', '-p', '41922']);
     try {
       const outcome = await setupImage();
       expect(outcome.stderr).toContain('sshd reads it from now on');
@@ -523,6 +523,56 @@ describe('sudo', () => {
       stderr: expect.stringContaining("sudo's configuration is broken"),
     });
     await expect(stat('/etc/sudoers.d/byteback')).rejects.toThrow('ENOENT');
+  });
+});
+
+describe('the sandbox', () => {
+  it('that cannot be built is found out before anything is made', async () => {
+    await rename('/usr/bin/bwrap', '/usr/bin/bwrap.real');
+    try {
+      await writeFile('/usr/bin/bwrap', "#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n");
+      await chmod('/usr/bin/bwrap', 0o755);
+      const before = await state();
+      expect(await setupImage()).toMatchObject({
+        exitCode: 12,
+        stderr: expect.stringContaining('why: bwrap: setting up uid map: Permission denied'),
+      });
+      expect(await state()).toBe(before);
+    } finally {
+      await rename('/usr/bin/bwrap.real', '/usr/bin/bwrap');
+    }
+  });
+
+  it('that does not hold is found out by the proof', async () => {
+    await rename('/usr/bin/bwrap', '/usr/bin/bwrap.real');
+    try {
+      // All as it was asked for, but without the filter of system calls.
+      const body =
+        'for word; do shift; case $word in --seccomp) skip=1;; *) [ -n "$skip" ] && skip= || set -- "$@" "$word";; esac; done';
+      await writeFile('/usr/bin/bwrap', `#!/bin/sh\n${body}\nexec /usr/bin/bwrap.real "$@"\n`);
+      await chmod('/usr/bin/bwrap', 0o755);
+      const outcome = await setupImage();
+      expect(outcome).toMatchObject({
+        exitCode: 12,
+        stderr: expect.stringContaining('no filter of system calls is active'),
+      });
+      expect((await must(['ls', '/byteback/clients'])).stdout).toBe('');
+      expect(await readFile('/etc/byteback/authorized_keys', 'utf8')).not.toContain('client:');
+    } finally {
+      await rename('/usr/bin/bwrap.real', '/usr/bin/bwrap');
+    }
+  });
+});
+
+describe('programs that are missing', () => {
+  it('are named with the command that installs them, and not installed without a yes', async () => {
+    await rename('/usr/bin/bwrap', '/usr/bin/bwrap.real');
+    try {
+      const outcome = await setup('--image', image, '--size', '300M');
+      expect(outcome).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('apt-get install bubblewrap') });
+    } finally {
+      await rename('/usr/bin/bwrap.real', '/usr/bin/bwrap');
+    }
   });
 });
 

@@ -7,7 +7,7 @@ import { PingReplySchema } from '../../protocol/messages.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import type { Clock } from '../../system/clock.ts';
 import { type RunResult, run } from '../../system/run.ts';
-import { effectiveSettings, isSshdRunning, type SshdSettings } from '../../system/sshd.ts';
+import { effectiveSettings, isSshdRunning, portOfRunningSshd, type SshdSettings } from '../../system/sshd.ts';
 
 /** A key pair that is made for the proof, in a directory of its own that only root can read. */
 export interface ProofKey {
@@ -29,12 +29,12 @@ export async function withProofKey(action: (key: ProofKey) => Promise<void>): Pr
   }
 }
 
-/** Where sshd can be reached from this machine. */
-function addressOf(settings: SshdSettings): { host: string; port: string } {
+/** The address of this machine that sshd listens on. */
+function addressOf(settings: SshdSettings): string {
   const [first = '0.0.0.0:22'] = settings.get('listenaddress') ?? [];
-  const [, bracketed, plain, port = '22'] = /^(?:\[(.*)\]|([^:]*)):(\d+)$/.exec(first) ?? [];
+  const [, bracketed, plain] = /^(?:\[(.*)\]|([^:]*)):\d+$/.exec(first) ?? [];
   const host = bracketed ?? plain ?? '';
-  return { host: ['', '::', '0.0.0.0'].includes(host) ? '127.0.0.1' : host, port };
+  return ['', '::', '0.0.0.0'].includes(host) ? '127.0.0.1' : host;
 }
 
 /** The host keys of this machine under a name of ours, so that no other machine can answer in its place. */
@@ -51,6 +51,16 @@ async function knownHosts(settings: SshdSettings, alias: string): Promise<string
 const attempts = 25;
 const waitMs = 200;
 
+/** sshd that was told a moment ago to read its configuration again does not listen for a moment. */
+async function listeningPort(settings: SshdSettings, clock: Clock): Promise<number | undefined> {
+  for (let attempt = 1; (await isSshdRunning(settings)) && attempt <= attempts; attempt += 1) {
+    const port = await portOfRunningSshd(settings);
+    if (port !== undefined) return port;
+    await clock.sleep(waitMs);
+  }
+  return undefined;
+}
+
 /**
  * Logs in through the sshd that runs here, as a client does: the key is taken, and gets byteback-receive and no shell.
  * @returns false when no sshd runs here, so that there was nothing to prove.
@@ -58,8 +68,9 @@ const waitMs = 200;
  */
 export async function proveLogin(user: string, client: ClientName, key: ProofKey, clock: Clock): Promise<boolean> {
   const settings = await effectiveSettings(user, '127.0.0.1');
-  if (!(await isSshdRunning(settings))) return false;
-  const { host, port } = addressOf(settings);
+  const port = await listeningPort(settings, clock);
+  if (port === undefined) return false;
+  const host = addressOf(settings);
   const alias = 'byteback-proof';
   const knownHostsFile = join(key.directory, 'known_hosts');
   await writeFile(knownHostsFile, await knownHosts(settings, alias));
@@ -71,27 +82,21 @@ export async function proveLogin(user: string, client: ClientName, key: ProofKey
     `UserKnownHostsFile=${knownHostsFile}`,
     'ConnectTimeout=10',
   ];
-  const login = async (command: string): Promise<RunResult> => {
-    for (let attempt = 1; ; attempt += 1) {
-      const argv = [
-        '-F',
-        'none',
-        '-T',
-        '-i',
-        key.privateKeyFile,
-        '-p',
-        port,
-        '-l',
-        user,
-        ...options.flatMap((option) => ['-o', option]),
-      ];
-      const accept = Array.from({ length: 256 }, (_, code) => code);
-      const result = await run(['ssh', ...argv, '--', host, command], { input: '', accept });
-      // sshd that was told a moment ago to read its configuration again does not listen for a moment.
-      if (result.exitCode !== 255 || !result.stderr.includes('Connection refused') || attempt === attempts)
-        return result;
-      await clock.sleep(waitMs);
-    }
+  const login = (command: string): Promise<RunResult> => {
+    const argv = [
+      '-F',
+      'none',
+      '-T',
+      '-i',
+      key.privateKeyFile,
+      '-p',
+      String(port),
+      '-l',
+      user,
+      ...options.flatMap((option) => ['-o', option]),
+    ];
+    const accept = Array.from({ length: 256 }, (_, code) => code);
+    return run(['ssh', ...argv, '--', host, command], { input: '', accept });
   };
   const shell = await login('id');
   if (shell.stdout.includes('uid='))

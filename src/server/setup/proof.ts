@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat, utimes } from 'node:fs/promises';
 import * as v from 'valibot';
 import { serverPaths } from '../../config/paths.ts';
 import { BytebackError } from '../../errors.ts';
@@ -171,6 +171,23 @@ async function forget({ store, client }: Proof, clock: Clock): Promise<void> {
   await removeThrowAwayClient(store, client);
 }
 
+interface Times {
+  readonly content: string;
+  readonly atime: Date;
+  readonly mtime: Date;
+}
+
+async function timesOfRegistry(): Promise<Times> {
+  const { atime, mtime } = await stat(serverPaths.authorizedKeys);
+  return { content: await readFile(serverPaths.authorizedKeys, 'utf8'), atime, mtime };
+}
+
+/** The file says again what it said before: whoever watches its time must not think that a key was changed. */
+async function restoreTimes({ content, atime, mtime }: Times): Promise<void> {
+  if ((await readFile(serverPaths.authorizedKeys, 'utf8')) === content)
+    await utimes(serverPaths.authorizedKeys, atime, mtime);
+}
+
 /**
  * Tries everything that was set up, as the user itself: sudo, a registration, a log-in where an sshd runs, the jail, a
  * snapshot, and its deletion. All of it with a client that is made for it and deleted again, whatever happens.
@@ -186,6 +203,7 @@ export async function proveServer(
   const proof: Proof = { store, client: throwAwayName('setup-proof'), account };
   // What a proof left that was cut off.
   await forget(proof, clock);
+  const before = await timesOfRegistry();
   try {
     await withProofKey(async (key) => {
       await prove('sudo starts the two helpers, and nothing else', log, () => proveSudo(proof));
@@ -204,6 +222,7 @@ export async function proveServer(
     await prove('a snapshot is taken, and nobody but root can change it', log, () => proveSnapshot(proof));
   } finally {
     await forget(proof, clock);
+    await restoreTimes(before);
   }
   log.step(stepLine('', 'all of it is deleted again'));
 }

@@ -8,6 +8,7 @@ import { completeSearchPath } from '../../system/programs.ts';
 import { configurationStep, existingConfig, layoutStep, readAdminKey, registryStep } from './configuration.ts';
 import { fileSystemStep, type StoreSource } from './file-system.ts';
 import { mountStep } from './mount.ts';
+import { namespacesStep } from './namespaces.ts';
 import { packagesStep } from './packages.ts';
 import { proveServer } from './proof.ts';
 import { sshdStep } from './sshd.ts';
@@ -142,6 +143,7 @@ export async function setupServer(options: SetupServerOptions, deps: SetupServer
   const steps: Step[] = [
     installationStep(),
     userStep(user),
+    namespacesStep(user),
     fileSystemStep(target),
     mountStep(target),
     layoutStep(store, clock),
