@@ -9,7 +9,18 @@ export type WireCommand =
   | { readonly verb: 'restore'; readonly snapshot: SnapshotName; readonly rsync: RsyncOptions };
 
 /** Verbs that are one word; their request is one JSON object on standard input. */
-const plainVerbs = ['ping', 'prepare', 'outcome', 'complete', 'snapshots', 'versions', 'register', 'redeem'] as const;
+const plainVerbs = [
+  'ping',
+  'prepare',
+  'outcome',
+  'complete',
+  'snapshots',
+  'versions',
+  'find',
+  'changes',
+  'register',
+  'redeem',
+] as const;
 export type PlainVerb = (typeof plainVerbs)[number];
 
 /** No command is longer, in bytes. A real one is shorter than 300. */

@@ -67,6 +67,26 @@ export const VersionsRequestSchema = v.strictObject({
   paths: v.pipe(v.array(EscapedName), v.minLength(1), v.maxLength(100)),
 });
 
+/** `find`: what in one snapshot matches some patterns; in pages, in the order of names. */
+export const FindRequestSchema = v.strictObject({
+  snapshot: SnapshotNameSchema,
+  /** Absolute glob patterns, escaped as names are: `*`, `**`, `?`, sets and braces. */
+  patterns: v.pipe(v.array(EscapedName), v.minLength(1), v.maxLength(100)),
+  /** The last path of the page before, escaped; the first page has none. */
+  after: v.optional(EscapedName),
+});
+export type FindRequest = v.InferOutput<typeof FindRequestSchema>;
+
+/** `changes`: what differs between two snapshots, below one path; in pages, in the order of names. */
+export const ChangesRequestSchema = v.strictObject({
+  from: SnapshotNameSchema,
+  to: SnapshotNameSchema,
+  /** Absolute, escaped. */
+  path: EscapedName,
+  after: v.optional(EscapedName),
+});
+export type ChangesRequest = v.InferOutput<typeof ChangesRequestSchema>;
+
 /** `register`, with an administrative key or a password. */
 export const RegisterRequestSchema = v.strictObject({
   protocol: v.literal(protocolVersion),
@@ -84,7 +104,10 @@ export const RedeemRequestSchema = v.strictObject({
 
 // ---- replies ---------------------------------------------------------------------------------------------------------
 
-const exitNames = Object.keys(exitCodes).filter((name) => name !== 'ok') as [Exclude<ExitName, 'ok'>, ...Exclude<ExitName, 'ok'>[]];
+const exitNames = Object.keys(exitCodes).filter((name) => name !== 'ok') as [
+  Exclude<ExitName, 'ok'>,
+  ...Exclude<ExitName, 'ok'>[],
+];
 
 /** A refusal or failure as it travels: the process also exits with the code of `exit`. */
 export const FailureSchema = v.object({
@@ -146,7 +169,36 @@ export const VersionSchema = v.object({
 });
 export type Version = v.InferOutput<typeof VersionSchema>;
 
-export const VersionsReplySchema = v.object({ ok: v.literal(true), versions: v.array(VersionSchema) });
+export const VersionsReplySchema = v.object({
+  ok: v.literal(true),
+  versions: v.array(VersionSchema),
+  /** All snapshots, so that one question answers both. */
+  snapshots: v.array(SnapshotEntrySchema),
+});
+
+/** One page; `next` is the `after` of the next one, and missing on the last. */
+export const FindReplySchema = v.object({
+  ok: v.literal(true),
+  versions: v.array(VersionSchema),
+  next: v.optional(EscapedName),
+});
+
+/** What became of one path from one snapshot to the next. Sizes are 0 for what is no file. */
+export const ChangeSchema = v.object({
+  path: EscapedName,
+  /** `attributes`: the content is the same. */
+  change: v.picklist(['added', 'removed', 'content', 'attributes']),
+  /** Null where it was not there. */
+  sizeBefore: v.nullable(Count),
+  sizeAfter: v.nullable(Count),
+});
+export type Change = v.InferOutput<typeof ChangeSchema>;
+
+export const ChangesReplySchema = v.object({
+  ok: v.literal(true),
+  changes: v.array(ChangeSchema),
+  next: v.optional(EscapedName),
+});
 
 /** Why the server ended or refused the last transfer of a run; `failure` null when it saw no reason of its own. */
 export const OutcomeReplySchema = v.object({ ok: v.literal(true), failure: v.nullable(FailureSchema) });

@@ -2,12 +2,21 @@ import { text } from 'node:stream/consumers';
 import * as v from 'valibot';
 import { BytebackError } from '../errors.ts';
 import { unescapeName } from '../protocol/file-name.ts';
-import { maxMessageBytes, type SnapshotEntry, type Version, VersionSchema } from '../protocol/messages.ts';
-import type { ClientName } from '../protocol/names.ts';
+import {
+  ChangesReplySchema,
+  type ChangesRequest,
+  FindReplySchema,
+  type FindRequest,
+  maxMessageBytes,
+  type SnapshotEntry,
+  type Version,
+  VersionSchema,
+} from '../protocol/messages.ts';
+import type { ClientName, SnapshotName } from '../protocol/names.ts';
 import { readRecord } from './runs/record.ts';
 import { isPlainRelative } from './sandbox/inside/separate.ts';
 import { noJail, startInJail, whyNoJail } from './sandbox/jail.ts';
-import { jailedProgramArgv } from './sandbox/jailed.ts';
+import { type JailedTask, jailedProgramArgv } from './sandbox/jailed.ts';
 import { listSnapshotNames, type Store } from './store.ts';
 
 /** A look-up that takes longer is ended. */
@@ -34,10 +43,37 @@ export async function listVersions(store: Store, client: ClientName, paths: read
   for (const path of paths) requirePlainPath(path);
   const snapshots = await listSnapshotNames(store, client);
   if (snapshots.length === 0) return [];
+  const reply = await askInJail(store, client, 'versions', { snapshots, paths });
+  return v.parse(v.object({ versions: v.array(VersionSchema) }), reply).versions;
+}
+
+/** One page of what matches some patterns in one snapshot, found in the jail. */
+export async function findInSnapshot(store: Store, client: ClientName, request: FindRequest) {
+  await requireSnapshots(store, client, [request.snapshot]);
+  const reply = await askInJail(store, client, 'find', request);
+  return v.parse(v.omit(FindReplySchema, ['ok']), reply);
+}
+
+/** One page of what differs between two snapshots, found in the jail. */
+export async function listChanges(store: Store, client: ClientName, request: ChangesRequest) {
+  requirePlainPath(request.path);
+  await requireSnapshots(store, client, [request.from, request.to]);
+  const reply = await askInJail(store, client, 'changes', request);
+  return v.parse(v.omit(ChangesReplySchema, ['ok']), reply);
+}
+
+async function requireSnapshots(store: Store, client: ClientName, wanted: readonly SnapshotName[]): Promise<void> {
+  const names = await listSnapshotNames(store, client);
+  const missing = wanted.find((name) => !names.includes(name));
+  if (missing !== undefined) throw new BytebackError('usage', { what: `there is no snapshot ${missing}` });
+}
+
+/** Runs one look-up over all snapshots of a client, read-only, in the jail. */
+async function askInJail(store: Store, client: ClientName, task: JailedTask, request: unknown): Promise<unknown> {
   const program = await startInJail({
     directory: store.snapshotsDir(client),
     access: 'read',
-    argv: jailedProgramArgv('versions'),
+    argv: jailedProgramArgv(task),
     stdin: 'pipe',
     stdout: 'pipe',
     stderr: 'pipe',
@@ -45,7 +81,7 @@ export async function listVersions(store: Store, client: ClientName, paths: read
   });
   // When it ends early the pipe breaks; why it ended is told below.
   program.stdin?.on('error', () => undefined);
-  program.stdin?.end(JSON.stringify({ snapshots, paths }));
+  program.stdin?.end(JSON.stringify(request));
   const [stdout, stderr, { exitCode, timedOut }] = await Promise.all([
     program.stdout === null ? Buffer.alloc(0) : atMost(program.stdout, () => program.kill('SIGKILL')),
     program.stderr === null ? '' : text(program.stderr),
@@ -62,11 +98,11 @@ export async function listVersions(store: Store, client: ClientName, paths: read
     const jail = whyNoJail(stderr);
     if (jail !== undefined) throw noJail(jail);
     throw new BytebackError('bug', {
-      what: 'the versions could not be looked up',
+      what: 'the snapshots could not be looked through',
       why: timedOut ? 'it took too long' : `the program in the sandbox exited ${exitCode}`,
     });
   }
-  return v.parse(v.object({ versions: v.array(VersionSchema) }), JSON.parse(stdout.toString('utf8'))).versions;
+  return JSON.parse(stdout.toString('utf8'));
 }
 
 function requirePlainPath(path: string): void {

@@ -5,8 +5,10 @@ import { loadServerConfig, type Right, type ServerConfig } from '../../config/se
 import { BytebackError, exitCodes } from '../../errors.ts';
 import { parseCommand, type WireCommand } from '../../protocol/command.ts';
 import {
+  ChangesRequestSchema,
   CompleteRequestSchema,
   type Failure,
+  FindRequestSchema,
   OutcomeRequestSchema,
   PrepareRequestSchema,
   protocolVersion,
@@ -19,7 +21,7 @@ import type { ClientName, RunId } from '../../protocol/names.ts';
 import { isRefusal } from '../../protocol/rsync-options.ts';
 import { tryLock } from '../../system/lock.ts';
 import { failureOf, readRequest } from '../helper-request.ts';
-import { listSnapshots, listVersions } from '../listing.ts';
+import { findInSnapshot, listChanges, listSnapshots, listVersions } from '../listing.ts';
 import { readRegistry } from '../registry.ts';
 import { outcomeOf } from '../runs/outcome.ts';
 import { lockedError } from '../runs/prepare.ts';
@@ -103,6 +105,8 @@ function rightFor({ verb }: WireCommand): Right | undefined {
       return 'transfer';
     case 'snapshots':
     case 'versions':
+    case 'find':
+    case 'changes':
       return 'restore';
     default:
       return undefined;
@@ -165,8 +169,19 @@ async function serveClient(
       return reply(call, { ok: true, snapshots: await listSnapshots(store, client) });
     case 'versions': {
       const { paths } = await requestOf(call, VersionsRequestSchema);
-      return reply(call, { ok: true, versions: await listVersions(store, client, paths) });
+      const snapshots = await listSnapshots(store, client);
+      return reply(call, { ok: true, snapshots, versions: await listVersions(store, client, paths) });
     }
+    case 'find':
+      return reply(call, {
+        ok: true,
+        ...(await findInSnapshot(store, client, await requestOf(call, FindRequestSchema))),
+      });
+    case 'changes':
+      return reply(call, {
+        ok: true,
+        ...(await listChanges(store, client, await requestOf(call, ChangesRequestSchema))),
+      });
     case 'transfer':
       return finish(await transfer(session, command.run, command.rsync), call);
     case 'separate':

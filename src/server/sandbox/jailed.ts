@@ -1,11 +1,19 @@
 import type { Readable, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { changesInside } from './inside/changes.ts';
+import { findInside } from './inside/find.ts';
 import { proveFromInside } from './inside/prove.ts';
 import { separate } from './inside/separate.ts';
 import { versionsInside } from './inside/versions.ts';
 
 /** What the program inside the jail can be asked, by its one argument. */
-const tasks = { prove: proveFromInside, separate, versions: versionsInside } as const;
+const tasks = {
+  prove: proveFromInside,
+  separate,
+  versions: versionsInside,
+  find: findInside,
+  changes: changesInside,
+} as const;
 export type JailedTask = keyof typeof tasks;
 
 /** No request to the jailed program is larger; a list of a million paths to separate fits. */

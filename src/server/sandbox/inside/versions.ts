@@ -35,7 +35,7 @@ export async function versionsInside(request: Buffer): Promise<{ versions: Versi
   return { versions };
 }
 
-type BigStat = Awaited<ReturnType<typeof statOf>>;
+export type BigStat = Awaited<ReturnType<typeof statOf>>;
 const statOf = (place: Buffer) => lstat(place, { bigint: true });
 
 async function lookAt(place: Buffer): Promise<BigStat | undefined> {
@@ -53,7 +53,7 @@ async function lookAt(place: Buffer): Promise<BigStat | undefined> {
 }
 
 /** What the client's file was: from rsync's own record where there is one, else from the stored file itself. */
-async function describe(
+export async function describe(
   place: Buffer,
   stat: BigStat,
   recorded: string | undefined,

@@ -1,0 +1,80 @@
+import { type BigIntStats, type Dirent, lstatSync } from 'node:fs';
+import * as v from 'valibot';
+import { escapeName, unescapeName } from '../../../protocol/file-name.ts';
+import { type Change, ChangesRequestSchema, maxMessageBytes } from '../../../protocol/messages.ts';
+import { compareNames, namesOf, pathOf, sortedEntries } from './walk.ts';
+
+/** A page ends here, well below the largest message. */
+const pageBytes = maxMessageBytes / 2;
+
+/** One page of what differs between two snapshots below one path. */
+export async function changesInside(request: Buffer): Promise<{ changes: Change[]; next?: string }> {
+  const { from, to, path, after } = v.parse(ChangesRequestSchema, JSON.parse(request.toString('utf8')));
+  const roots: Roots = [Buffer.from(`./${from}/fs`), Buffer.from(`./${to}/fs`)];
+  const seen = after === undefined ? undefined : namesOf(unescapeName(after));
+  const changes: Change[] = [];
+  let bytes = 0;
+  for (const change of differences(roots, namesOf(unescapeName(path)), seen)) {
+    changes.push(change);
+    bytes += Buffer.byteLength(JSON.stringify(change));
+    if (bytes > pageBytes) return { changes, next: change.path };
+  }
+  return { changes };
+}
+
+type Roots = readonly [before: Buffer, after: Buffer];
+
+/** Both trees at once, in the order of names, so that neither has to be remembered. */
+function* differences(roots: Roots, names: readonly Buffer[], seen: readonly Buffer[] | undefined): Generator<Change> {
+  const [before, after] = roots.map((root) => sortedEntries(pathOf(root, names))) as [
+    Dirent<Buffer>[],
+    Dirent<Buffer>[],
+  ];
+  for (let left = 0, right = 0; left < before.length || right < after.length; ) {
+    const order = compareEntries(before[left], after[right]);
+    const entry = (order <= 0 ? before[left] : after[right]) as Dirent<Buffer>;
+    const path = [...names, entry.name];
+    const there = [order <= 0 ? before[left] : undefined, order >= 0 ? after[right] : undefined] as const;
+    if (order <= 0) left += 1;
+    if (order >= 0) right += 1;
+    const place = seen === undefined ? 1 : compareNames(path, seen);
+    if (place > 0) {
+      const change = compare(roots, path, there);
+      if (change !== undefined) yield change;
+    }
+    const leadsToSeen = seen !== undefined && place < 0 && compareNames(path, seen.slice(0, path.length)) === 0;
+    if ((place >= 0 || leadsToSeen) && there.some((side) => side?.isDirectory())) yield* differences(roots, path, seen);
+  }
+}
+
+function compareEntries(a: Dirent<Buffer> | undefined, b: Dirent<Buffer> | undefined): number {
+  if (a === undefined) return 1;
+  if (b === undefined) return -1;
+  return Buffer.compare(a.name, b.name);
+}
+
+/** Snapshots of one subvolume share inodes: what nobody touched has the same number and the same change time in both. */
+function compare(
+  roots: Roots,
+  names: readonly Buffer[],
+  [before, after]: readonly [Dirent<Buffer> | undefined, Dirent<Buffer> | undefined],
+): Change | undefined {
+  const stats = roots.map((root, at) => {
+    if ((at === 0 ? before : after) === undefined) return undefined;
+    return lstatSync(pathOf(root, names), { bigint: true, throwIfNoEntry: false });
+  });
+  const [was, is] = stats;
+  const path = escapeName(pathOf(Buffer.alloc(0), names));
+  const sizes = { sizeBefore: sizeOf(was), sizeAfter: sizeOf(is) };
+  if (was === undefined || is === undefined) return { path, change: was === undefined ? 'added' : 'removed', ...sizes };
+  if (was.ino === is.ino && was.ctimeNs === is.ctimeNs) return undefined;
+  const isSameContent = was.isDirectory()
+    ? is.isDirectory()
+    : is.isFile() && was.size === is.size && was.mtimeNs === is.mtimeNs;
+  return { path, change: isSameContent ? 'attributes' : 'content', ...sizes };
+}
+
+function sizeOf(stat: BigIntStats | undefined): number | null {
+  if (stat === undefined) return null;
+  return stat.isFile() ? Number(stat.size) : 0;
+}
