@@ -25,8 +25,18 @@ interface Options {
   readonly yes: boolean;
 }
 
+class UsageError extends Error {}
+
+const parsed: typeof parseArgs = (config) => {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    throw new UsageError(`${error instanceof Error ? error.message : error}\n\n${usage}`);
+  }
+};
+
 async function parseOptions(): Promise<Options | undefined> {
-  const { values } = parseArgs({
+  const { values } = parsed({
     options: {
       source: { type: 'string', multiple: true },
       keep: { type: 'boolean', default: false },
@@ -43,7 +53,8 @@ async function parseOptions(): Promise<Options | undefined> {
   const from = process.env['BYTEBACK_DEMO_FROM'] ?? process.env['INIT_CWD'] ?? process.cwd();
   const sources = (values.source ?? ['/etc', '/usr/share/doc']).map((source) => resolve(from, source));
   for (const source of sources) {
-    if (!(await lstat(source)).isDirectory()) throw new Error(`${source} is not a directory`);
+    const stats = await lstat(source).catch(() => undefined);
+    if (stats?.isDirectory() !== true) throw new UsageError(`there is no directory ${source}`);
   }
   return values.check ? undefined : { sources, keep: values.keep, yes: values.yes };
 }
@@ -187,16 +198,16 @@ async function openShell(): Promise<void> {
   await once(shell, 'close');
 }
 
-const options = await parseOptions();
-if (options !== undefined) {
-  try {
+try {
+  const options = await parseOptions();
+  if (options !== undefined) {
     await show(options);
     title('Done. This machine is as it was.');
     say('Next, for a real server:   apt install ./dist/*.deb && byteback-setup-server --device /dev/DISK');
     say('      for a real client:   apt install ./dist/*.deb && byteback-setup-client --destination byteback@SERVER:');
     say('      and to read:         README.md');
-  } catch (error) {
-    console.error(`\ndemo: ${error instanceof Error ? error.message : error}`);
-    process.exitCode = 1;
   }
+} catch (error) {
+  console.error(`\ndemo: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
 }
