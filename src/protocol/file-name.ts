@@ -5,8 +5,7 @@
  */
 
 /** Code points that are valid text but hidden, or that change how the text around them is shown. */
-const unsafe =
-  /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/u;
+const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/u;
 
 function escapeByte(byte: number): string {
   return `\\x${byte.toString(16).padStart(2, '0')}`;
@@ -50,7 +49,8 @@ export function escapeName(name: Uint8Array | string): string {
     const length = sequenceLength(bytes, at);
     const text = length === 0 ? '' : decoder.decode(bytes.subarray(at, at + length));
     if (length === 0 || unsafe.test(text) || text === '\ufeff' || text === '') {
-      for (let offset = 0; offset < Math.max(length, 1); offset += 1) escaped += escapeByte(bytes[at + offset] as number);
+      for (let offset = 0; offset < Math.max(length, 1); offset += 1)
+        escaped += escapeByte(bytes[at + offset] as number);
     } else {
       escaped += text;
     }

@@ -3,14 +3,44 @@ import { describe, expect, test } from 'vitest';
 import { parseClientName, parseRunId, parseSnapshotName, snapshotNameAt, snapshotTime } from './names.ts';
 
 describe('client names', () => {
-  test.each(['web1', 'web1.example.net', 'a', '0day', 'xn--bcher-kva.example', `${'a'.repeat(63)}.b`])('%s is one', (name) => {
-    expect(parseClientName(name)).toBe(name);
-  });
+  test.each(['web1', 'web1.example.net', 'a', '0day', 'xn--bcher-kva.example', `${'a'.repeat(63)}.b`])(
+    '%s is one',
+    (name) => {
+      expect(parseClientName(name)).toBe(name);
+    },
+  );
 
   test.each([
-    '', '.', '..', '/', 'a/b', '../a', 'WEB1', 'web_1', 'a b', 'a..b', '.a', 'a.', '-a', 'a-', '*', '$(id)', 'x;id', 'a\nb', 'a\u0000',
-    'current', 'snapshots', 'localhost', 'lost+found', '2026-11-20T00:00+0000', '%2e%2e', '10.0.0.1', '123', 'con\u202etxt',
-    'a'.repeat(64), `${'a.'.repeat(64)}a`,
+    '',
+    '.',
+    '..',
+    '/',
+    'a/b',
+    '../a',
+    'WEB1',
+    'web_1',
+    'a b',
+    'a..b',
+    '.a',
+    'a.',
+    '-a',
+    'a-',
+    '*',
+    '$(id)',
+    'x;id',
+    'a\nb',
+    'a\u0000',
+    'current',
+    'snapshots',
+    'localhost',
+    'lost+found',
+    '2026-11-20T00:00+0000',
+    '%2e%2e',
+    '10.0.0.1',
+    '123',
+    'con\u202etxt',
+    'a'.repeat(64),
+    `${'a.'.repeat(64)}a`,
   ])('%j is none', (name) => {
     expect(parseClientName(name)).toBeUndefined();
   });
@@ -46,17 +76,31 @@ describe('snapshot names', () => {
   });
 
   test.each([
-    '', 'latest', 'current', '..', '2026-11-20', '2026-11-20T03:00:00Z', '2026-02-30T000000Z', '2026-13-01T000000Z',
-    '2026-11-20T240000Z', '2026-11-20T030000Z/', '../2026-11-20T030000Z', '2026-11-20T030000Z\n', '99991231T235959Z',
+    '',
+    'latest',
+    'current',
+    '..',
+    '2026-11-20',
+    '2026-11-20T03:00:00Z',
+    '2026-02-30T000000Z',
+    '2026-13-01T000000Z',
+    '2026-11-20T240000Z',
+    '2026-11-20T030000Z/',
+    '../2026-11-20T030000Z',
+    '2026-11-20T030000Z\n',
+    '99991231T235959Z',
   ])('%j is none', (name) => {
     expect(parseSnapshotName(name)).toBeUndefined();
   });
 });
 
 describe('run ids', () => {
-  test.each(['', 'x'.repeat(32), 'A'.repeat(32), '0'.repeat(31), `${'0'.repeat(32)}\n`, '0'.repeat(33)])('%j is none', (text) => {
-    expect(parseRunId(text)).toBeUndefined();
-  });
+  test.each(['', 'x'.repeat(32), 'A'.repeat(32), '0'.repeat(31), `${'0'.repeat(32)}\n`, '0'.repeat(33)])(
+    '%j is none',
+    (text) => {
+      expect(parseRunId(text)).toBeUndefined();
+    },
+  );
   test('32 hexadecimal digits are one', () => {
     expect(parseRunId('0123456789abcdef0123456789abcdef')).toBeDefined();
   });

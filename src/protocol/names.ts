@@ -9,7 +9,18 @@ export type RunId = string & { readonly __brand: 'RunId' };
 
 /** Words that mean something else on the server's disk or on the command line, so that no client may bear them. */
 const reservedNames: ReadonlySet<string> = new Set([
-  'current', 'snapshots', 'clients', 'latest', 'fs', 'localhost', 'all', 'default', 'admin', 'invite', 'byteback', 'lost-found',
+  'current',
+  'snapshots',
+  'clients',
+  'latest',
+  'fs',
+  'localhost',
+  'all',
+  'default',
+  'admin',
+  'invite',
+  'byteback',
+  'lost-found',
 ]);
 
 const dnsLabel = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
@@ -30,7 +41,10 @@ export function whyNotClientName(text: string): string | undefined {
 
 export const ClientNameSchema = v.pipe(
   v.string(),
-  v.check((text) => whyNotClientName(text) === undefined, (issue) => `not a client name: ${whyNotClientName(String(issue.input))}`),
+  v.check(
+    (text) => whyNotClientName(text) === undefined,
+    (issue) => `not a client name: ${whyNotClientName(String(issue.input))}`,
+  ),
   v.transform((text) => text as ClientName),
 );
 

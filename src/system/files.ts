@@ -13,12 +13,17 @@ export interface FileOwnership {
  * Replaces a file's content so that a crash at any moment leaves the old content or the new one, never a part:
  * a temporary file beside it, fsync, rename, fsync of the directory.
  */
-export async function writeFileAtomically(path: string, content: string | Uint8Array, ownership: FileOwnership): Promise<void> {
+export async function writeFileAtomically(
+  path: string,
+  content: string | Uint8Array,
+  ownership: FileOwnership,
+): Promise<void> {
   const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
   const file = await open(temporary, 'wx', 0o600);
   try {
     await file.writeFile(content);
-    if (ownership.uid !== undefined || ownership.gid !== undefined) await file.chown(ownership.uid ?? -1, ownership.gid ?? -1);
+    if (ownership.uid !== undefined || ownership.gid !== undefined)
+      await file.chown(ownership.uid ?? -1, ownership.gid ?? -1);
     await file.chmod(ownership.mode);
     await file.sync();
     await file.close();
