@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { appendFile, chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -224,7 +225,7 @@ describe('runs', () => {
       const ended = once(going, 'exit');
       await until('bytes arrive', async () => (await jailed()).length > 1);
       if (victim === 'client') going.kill('SIGKILL');
-      else if (victim === 'byteback-receive') await must(['pkill', '-KILL', '-u', 'byteback', '-f', 'receive.mjs']);
+      else if (victim === 'byteback-receive') await must(['pkill', '-KILL', '-u', 'byteback', '-f', '^byteback-receive ']);
       else await must(['pkill', '-KILL', '-u', 'byteback', '-x', victim]);
       await ended;
       await until(`nothing is left after ${victim}`, async () => (await jailed()).length === 0);
@@ -274,6 +275,24 @@ describe('runs', () => {
     const names = [await wire.backUp(`${tree}/`), await wire.backUp(`${tree}/`), await wire.backUp(`${tree}/`)];
     expect(new Set(names).size).toBe(3);
     expect(names.toSorted()).toEqual(names);
+  });
+});
+
+describe('sessions', () => {
+  it('are limited for each client, and cost another nothing', async () => {
+    // Each asks for something and says nothing more: prepare waits for its request.
+    const waiting = Array.from({ length: 16 }, () => {
+      const [program = '', ...args] = [...wire.sshArgv, 'byteback@127.0.0.1', 'prepare'];
+      return spawn(program, args, { stdio: ['pipe', 'ignore', 'pipe'] });
+    });
+    const ended = waiting.map((child) => once(child, 'close'));
+    let refused = '';
+    for (const child of waiting) child.stderr.on('data', (chunk: Buffer) => (refused += chunk.toString()));
+    await until('some are refused', async () => refused.split('too many sessions').length > 3);
+    expect(await wireOf(machine, web2).reply('ping')).toMatchObject({ ok: true });
+    for (const child of waiting) child.kill('SIGKILL');
+    await Promise.all(ended);
+    await until('the client is served again', async () => (await wire.ask('ping')).exitCode === 0);
   });
 });
 

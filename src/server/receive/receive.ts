@@ -29,6 +29,7 @@ import { readRecord } from '../runs/record.ts';
 import { type Store, storeAt } from '../store.ts';
 import { type Caller, readLogin, requireAddress, whoIs } from './identify.ts';
 import { askRoot } from './root-helper.ts';
+import { requireFewSessions, sessionTitle } from './session-limit.ts';
 import { restore, type Session, type SessionEnd, separate, transfer } from './transfer.ts';
 
 /** One session as sshd starts it. */
@@ -89,6 +90,8 @@ async function serve(command: WireCommand, call: ReceiveCall): Promise<number> {
       why: `its "allow" in server.toml on the server does not hold ${right}`,
     });
   }
+  process.title = sessionTitle(caller.name, command.verb);
+  requireFewSessions(caller.name);
   return serveClient(command, caller.name, config, call);
 }
 
