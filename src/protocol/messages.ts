@@ -94,7 +94,6 @@ export const RegisterRequestSchema = v.strictObject({
   /** One OpenSSH public key line, without options. */
   publicKey: v.pipe(v.string(), v.maxLength(16_384)),
 });
-export type RegisterRequest = v.InferOutput<typeof RegisterRequestSchema>;
 
 /** `redeem`, with an invite's one-time key: the name is the invite's. */
 export const RedeemRequestSchema = v.strictObject({

@@ -26,7 +26,6 @@ export const HelperRequestSchema = v.variant('verb', [
     failure: v.nullable(FailureSchema),
   }),
 ]);
-export type HelperRequest = v.InferInput<typeof HelperRequestSchema>;
 
 /** What the helper answers, and what it does after the answer is out. */
 export interface HelperAnswer {
