@@ -1,4 +1,5 @@
 import { BaseCommand, Flags } from '../cli/base-command.ts';
+import { type Changed, type Deleted, listChanged, listDeleted } from '../client/restore/history.ts';
 import { type ListedVersion, type Listing, listingOf, takenAt } from '../client/restore/listing.ts';
 import { momentForm } from '../client/restore/moment.ts';
 import { type RestoreReport, restoreFiles } from '../client/restore/restore-files.ts';
@@ -8,15 +9,23 @@ import { clientPaths } from '../config/paths.ts';
 import { BytebackError } from '../errors.ts';
 import { modeInWords, ownerInWords } from '../output/file-attributes.ts';
 import { table } from '../output/table.ts';
-import { countInWords, sizeInWords, timeInWords } from '../output/units.ts';
+import { countInWords, numberInWords, sizeInWords, timeInWords } from '../output/units.ts';
 import type { SnapshotEntry } from '../protocol/messages.ts';
 import { localNames } from '../system/accounts.ts';
+
+/** What --json prints, by what was asked for. */
+type Result =
+  | Listing
+  | RestoreReport
+  | Changed
+  | { readonly snapshots: readonly SnapshotEntry[] }
+  | { readonly deleted: readonly Deleted[] };
 
 /** `byteback-restore`. */
 export class RestoreCommand extends BaseCommand {
   static override description = [
     'Without --restore, lists the newest version of each path, or with --all every different one. With --restore, brings it back: into a directory named like the snapshot, below the working directory, unless --to or --in-place says otherwise. Each path keeps its whole name there: /etc/hosts becomes ./SNAPSHOT/etc/hosts.',
-    'Paths that are relative count from the working directory. A name that is no text is written as the listing prints it.',
+    'Paths that are relative count from the working directory. A name that is no text is written as the listing prints it. A path may be a pattern in quotes, with *, ** for directories at any depth, ?, [a-z], and {one,two}; names that begin with a dot match like others.',
     `A time for --at is local and may be written as ${momentForm}; it means the newest snapshot that is not younger.`,
     'What was restored is compared with the server by checksums, unless --no-verify is given. A restore that was cut goes on when the same command is given again.',
   ].join('\n\n');
@@ -30,6 +39,7 @@ export class RestoreCommand extends BaseCommand {
       description: 'A file, to where it was; what it replaces is kept beside it',
       command: '<%= me %> --restore --in-place /etc/hosts',
     },
+    { description: 'What made the last backup grow', command: '<%= me %> --changed' },
     { description: 'The whole machine, to a new disk', command: '<%= me %> --restore --all-files --to /mnt/target' },
   ];
   static override enableJsonFlag = true;
@@ -50,6 +60,19 @@ export class RestoreCommand extends BaseCommand {
     all: Flags.boolean({ char: 'a', description: 'every different version' }),
     'all-files': Flags.boolean({ description: 'everything in one snapshot, the newest by default' }),
     snapshots: Flags.boolean({ description: 'list the snapshots', exclusive: ['restore', 'all-files', 'all'] }),
+    deleted: Flags.boolean({
+      description: 'list what was there and is gone, here and below, or below one path',
+      exclusive: ['restore', 'all-files', 'all', 'snapshots', 'snapshot', 'at', 'changed'],
+    }),
+    changed: Flags.boolean({
+      description: 'list what differs between two snapshots, the largest first, in all or below one path',
+      exclusive: ['restore', 'all-files', 'all', 'snapshots'],
+    }),
+    since: Flags.string({
+      helpValue: 'NAME|TIME',
+      description: 'the earlier of the two; by default the one before',
+      dependsOn: ['changed'],
+    }),
     to: Flags.string({ helpValue: 'DIR', description: 'restore below this directory', exclusive: ['in-place'] }),
     'in-place': Flags.boolean({ description: 'restore to where it was; shows what would be replaced, and asks' }),
     overwrite: Flags.boolean({ description: 'replace what is there, and do not keep it' }),
@@ -57,7 +80,7 @@ export class RestoreCommand extends BaseCommand {
     yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
   };
 
-  async run(): Promise<Listing | RestoreReport | { snapshots: readonly SnapshotEntry[] }> {
+  async run(): Promise<Result> {
     const { flags, argv } = await this.parse(RestoreCommand);
     const { log, clock, signal, env, confirm } = this.deps;
     const paths = clientPaths(env);
@@ -69,6 +92,17 @@ export class RestoreCommand extends BaseCommand {
       ...(flags.snapshot === undefined ? {} : { snapshot: flags.snapshot }),
       ...(flags.at === undefined ? {} : { at: flags.at }),
     };
+    if (flags.changed || flags.deleted) {
+      const [path, second] = which.paths;
+      if (second !== undefined) throw new BytebackError('usage', { what: `one path at most: ${second} is too many` });
+      const history = {
+        ...which,
+        ...(path === undefined ? {} : { path }),
+        ...(flags.since === undefined ? {} : { since: flags.since }),
+      };
+      if (flags.changed) return this.#showChanged(await listChanged(history, deps));
+      return this.#showDeleted(await listDeleted({ path: path ?? '.' }, deps));
+    }
     if (flags.snapshots || (!flags.restore && !flags['all-files'] && which.paths.length === 0))
       return this.#showSnapshots(deps);
     if (!flags.restore && !flags['all-files']) return this.#showVersions(listingOf(await listVersions(which, deps)));
@@ -136,6 +170,47 @@ export class RestoreCommand extends BaseCommand {
     for (const { path, why } of listing.missing) this.deps.log.warn(`no version of ${path}: ${why}`);
     if (listing.missing.length > 0) this.endWith('partial');
     return listing;
+  }
+
+  #showChanged(changed: Changed): Changed {
+    const { from, to, totals, largest } = changed;
+    if (largest.length > 0) {
+      const size = (bytes: number | null) => (bytes === null ? '-' : sizeInWords(bytes));
+      this.print(
+        table(largest, [
+          { title: 'change', text: ({ change }) => (change === 'content' ? 'changed' : change) },
+          { title: 'before', text: ({ sizeBefore }) => size(sizeBefore), align: 'right' },
+          { title: 'after', text: ({ sizeAfter }) => size(sizeAfter), align: 'right' },
+          { title: 'path', text: ({ path }) => path },
+        ]),
+      );
+    }
+    const { added, removed, content, attributes } = totals;
+    const all = added.paths + removed.paths + content.paths;
+    if (all > largest.length) this.print(`… and ${countInWords(all - largest.length, 'smaller change')}`);
+    this.print(
+      [
+        `from ${from} to ${to}: ${countInWords(added.paths, 'path')} added (${sizeInWords(added.bytes)})`,
+        `${numberInWords(content.paths)} changed (${sizeInWords(content.bytes)})`,
+        `${numberInWords(removed.paths)} removed (${sizeInWords(removed.bytes)})`,
+        `${numberInWords(attributes.paths)} with other attributes only`,
+      ].join(', '),
+    );
+    return changed;
+  }
+
+  #showDeleted(deleted: readonly Deleted[]): { readonly deleted: readonly Deleted[] } {
+    this.print(
+      deleted.length === 0
+        ? 'nothing is gone'
+        : table(deleted, [
+            { title: 'last in', text: ({ snapshot }) => snapshot },
+            { title: 'taken', text: ({ snapshot }) => timeInWords(takenAt(snapshot)) },
+            { title: 'size', text: ({ sizeBytes }) => sizeInWords(sizeBytes), align: 'right' },
+            { title: 'path', text: ({ path }) => path },
+          ]),
+    );
+    return { deleted };
   }
 
   #showReport(report: RestoreReport): void {

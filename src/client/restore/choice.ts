@@ -4,8 +4,8 @@ import { parseSnapshotName, type SnapshotName, snapshotTime } from '../../protoc
 
 /** One version of a path, with all the snapshots that hold it. */
 export interface DifferentVersion extends Version {
-  /** The newest snapshot that holds it is `snapshot`; this is the oldest of the unbroken row before it. */
-  readonly oldest: Version['snapshot'];
+  /** The newest snapshot that holds it is `snapshot`; this is the oldest of the unbroken row before it, where it is known. */
+  readonly oldest?: SnapshotName;
 }
 
 /** Whether two snapshots hold the same thing: everything that a listing shows, and the time to the nanosecond. */
@@ -37,7 +37,7 @@ export function differentVersions(
     const previous = different.at(-1);
     if (version !== undefined) {
       if (last !== undefined && previous !== undefined && isSame(last, version)) {
-        different[different.length - 1] = { ...version, oldest: previous.oldest };
+        different[different.length - 1] = { ...previous, snapshot };
       } else {
         different.push({ ...version, oldest: snapshot });
       }
@@ -111,8 +111,8 @@ export function wishedVersions(
 
 function oldestOf(held: Version, different: readonly DifferentVersion[]): SnapshotName {
   return (
-    different.find((version) => version.oldest <= held.snapshot && held.snapshot <= version.snapshot)?.oldest ??
-    held.snapshot
+    different.find(({ oldest = held.snapshot, snapshot }) => oldest <= held.snapshot && held.snapshot <= snapshot)
+      ?.oldest ?? held.snapshot
   );
 }
 

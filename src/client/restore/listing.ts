@@ -10,8 +10,8 @@ export interface ListedVersion {
   readonly path: string;
   /** The newest snapshot that holds this version. */
   readonly snapshot: SnapshotName;
-  /** The oldest one since which it has been the same. */
-  readonly since: SnapshotName;
+  /** The oldest one since which it has been the same; not looked for when a pattern was given. */
+  readonly since?: SnapshotName;
   readonly type: DifferentVersion['type'];
   readonly sizeBytes: number;
   /** ISO 8601, UTC, with nanoseconds. */
@@ -46,7 +46,7 @@ function listed(version: DifferentVersion): ListedVersion {
   return {
     path,
     snapshot,
-    since: oldest,
+    ...(oldest === undefined ? {} : { since: oldest }),
     type,
     sizeBytes,
     modified: isoOf(mtime),

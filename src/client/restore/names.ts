@@ -26,3 +26,8 @@ export function absolutePath(typed: string, workingDirectory: string): Buffer {
 export function relativeToRoot(path: Uint8Array): Buffer {
   return path.length === 1 ? Buffer.from('./') : Buffer.from(path.subarray(1));
 }
+
+/** True when a path holds what has a meaning in patterns: it is looked for as one when no file is called so. */
+export function isPattern(path: Uint8Array): boolean {
+  return /[*?[{]/.test(Buffer.from(path).toString('latin1'));
+}

@@ -2,8 +2,9 @@ import type { ClientConfig } from '../../config/client-config.ts';
 import type { ClientPaths } from '../../config/paths.ts';
 import { BytebackError } from '../../errors.ts';
 import { parseDestination, sshHost } from '../../protocol/destination.ts';
-import { escapeName } from '../../protocol/file-name.ts';
+import { escapeName, unescapeName } from '../../protocol/file-name.ts';
 import {
+  FindReplySchema,
   type SnapshotEntry,
   SnapshotsReplySchema,
   type Version,
@@ -12,11 +13,11 @@ import {
 import type { SnapshotName } from '../../protocol/names.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
-import { ask } from '../remote.ts';
+import { ask, ServerFailure } from '../remote.ts';
 import { openSession, type Session } from '../session.ts';
 import { type DifferentVersion, snapshotOf, type Wish, whereElse, wishedSnapshot, wishedVersions } from './choice.ts';
 import { parseMoment } from './moment.ts';
-import { absolutePath } from './names.ts';
+import { absolutePath, isPattern } from './names.ts';
 
 /** What both listing and restoring are told. */
 export interface WhichVersions {
@@ -92,37 +93,108 @@ export async function findVersions(options: WhichVersions, session: Session, dep
   // What is wrong with the words is said before a connection is made.
   const paths = options.paths.map((path) => absolutePath(path, deps.workingDirectory));
   if (options.at !== undefined) parseMoment(options.at, deps.clock.now());
-  const snapshots = await listSnapshots(session);
-  if (snapshots.length === 0) throw noSnapshots();
+  const { snapshots, versions } = await askForVersions(paths, session);
+  const newest = snapshots.at(-1)?.snapshot;
+  if (newest === undefined) throw noSnapshots();
   const wish = wishOf(options, snapshots, deps.clock.now());
   const snapshot = snapshotOf(wish, snapshots);
-  const versions = await askForVersions(paths, session);
   const names = snapshots.map((entry) => entry.snapshot);
-  return {
-    snapshots,
-    snapshot,
-    paths: paths.map((path) => {
-      const ofPath = versions.get(escapeName(path)) ?? [];
-      const wished = wishedVersions(wish, snapshot, ofPath, names);
-      return {
-        path,
-        versions: wished,
-        ...(wished.length > 0 ? {} : { elsewhere: whereElse(snapshot, ofPath, names) }),
-      };
-    }),
-  };
+  const found: FoundPath[] = [];
+  for (const path of paths) {
+    const ofPath = versions.get(escapeName(path)) ?? [];
+    // A file may really be called so.
+    if (ofPath.length === 0 && isPattern(path)) {
+      found.push(...(await matchesOf(path, wish, { snapshot: snapshot ?? newest, names }, session)));
+      continue;
+    }
+    const wished = wishedVersions(wish, snapshot, ofPath, names);
+    found.push({
+      path,
+      versions: wished,
+      ...(wished.length > 0 ? {} : { elsewhere: whereElse(snapshot, ofPath, names) }),
+    });
+  }
+  return { snapshots, snapshot, paths: found };
 }
 
-async function askForVersions(paths: readonly Buffer[], session: Session): Promise<Map<string, Version[]>> {
-  const byPath = new Map<string, Version[]>();
-  for (let from = 0; from < paths.length; from += pathsAtOnce) {
-    const request = { paths: paths.slice(from, from + pathsAtOnce).map((path) => escapeName(path)) };
-    const { versions } = await session.persist('later', (connection) =>
-      ask(connection, 'versions', request, VersionsReplySchema, { signal: session.signal }),
+/** What a pattern means: all that matches in one snapshot; or, when all versions are wished for, in any. */
+async function matchesOf(
+  pattern: Buffer,
+  wish: Wish,
+  { snapshot, names }: { snapshot: SnapshotName; names: readonly SnapshotName[] },
+  session: Session,
+): Promise<FoundPath[]> {
+  if (wish.kind === 'all') {
+    const paths = new Set<string>();
+    for (const name of names) {
+      for await (const { path } of findMatches(pattern, name, session)) paths.add(path);
+    }
+    const { versions } = await askForVersions(
+      [...paths].toSorted().map((path) => unescapeName(path)),
+      session,
     );
-    for (const version of versions) byPath.set(version.path, [...(byPath.get(version.path) ?? []), version]);
+    const found = [...versions].map(([path, ofPath]) => ({
+      path: unescapeName(path),
+      versions: wishedVersions(wish, undefined, ofPath, names),
+    }));
+    return found.length > 0 ? found : [nothingMatches(pattern, 'any snapshot')];
   }
-  return byPath;
+  const found: FoundPath[] = [];
+  for await (const version of findMatches(pattern, snapshot, session)) {
+    found.push({ path: unescapeName(version.path), versions: [version] });
+  }
+  return found.length > 0 ? found : [nothingMatches(pattern, snapshot)];
+}
+
+function nothingMatches(path: Buffer, where: string): FoundPath {
+  return { path, versions: [], elsewhere: { why: `nothing in ${where} matches it` } };
+}
+
+/** All that matches in one snapshot, page by page. */
+async function* findMatches(pattern: Buffer, snapshot: SnapshotName, session: Session): AsyncGenerator<Version> {
+  for (let after: string | undefined; ; ) {
+    const request = { snapshot, patterns: [escapeName(pattern)], ...(after === undefined ? {} : { after }) };
+    const page = await session.persist('later', (connection) =>
+      ask(connection, 'find', request, FindReplySchema, { signal: session.signal }),
+    );
+    yield* page.versions;
+    if (page.next === undefined) return;
+    after = page.next;
+  }
+}
+
+/** The versions of some paths in all snapshots, by path, and the snapshots, oldest first. */
+async function askForVersions(
+  paths: readonly Buffer[],
+  session: Session,
+): Promise<{ snapshots: SnapshotEntry[]; versions: Map<string, Version[]> }> {
+  const byPath = new Map<string, Version[]>();
+  let snapshots: SnapshotEntry[] = [];
+  let atOnce = pathsAtOnce;
+  for (let from = 0; from < paths.length; ) {
+    const request = { paths: paths.slice(from, from + atOnce).map((path) => escapeName(path)) };
+    const reply = await session
+      .persist('later', (connection) =>
+        ask(connection, 'versions', request, VersionsReplySchema, { signal: session.signal }),
+      )
+      .catch((error: unknown) => {
+        // The answer would be too large.
+        if (error instanceof ServerFailure && error.exit === 'usage' && request.paths.length > 1) return undefined;
+        throw error;
+      });
+    if (reply === undefined) {
+      atOnce = Math.ceil(request.paths.length / 2);
+      continue;
+    }
+    for (const version of reply.versions) {
+      const known = byPath.get(version.path);
+      if (known === undefined) byPath.set(version.path, [version]);
+      else known.push(version);
+    }
+    snapshots = reply.snapshots.toSorted((a, b) => (a.snapshot < b.snapshot ? -1 : 1));
+    from += request.paths.length;
+  }
+  return { snapshots, versions: byPath };
 }
 
 export function noSnapshots(): BytebackError {
