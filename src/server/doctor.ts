@@ -32,8 +32,14 @@ export interface DoctorDeps {
  * steps, so that the two never disagree. Needs root.
  */
 export function serverChecks({ log, clock }: DoctorDeps): Check[] {
-  const withConfig = (look: (config: ServerConfig) => Promise<Verdict | readonly Verdict[]>) => async () =>
-    look(await loadServerConfig());
+  // A configuration that cannot be read is told once, by its own check; what depends on it is not looked at then.
+  const withConfig = (look: (config: ServerConfig) => Promise<Verdict | readonly Verdict[]>) => async () => {
+    const config = await loadServerConfig().catch((error: unknown) => {
+      if (error instanceof BytebackError) return undefined;
+      throw error;
+    });
+    return config === undefined ? [] : look(config);
+  };
   const asConfigured = (area: string, okText: string, stepOf: (config: ServerConfig) => Step | undefined): Check => ({
     area,
     look: withConfig((config) => checkStep(stepOf(config), okText)),
@@ -42,7 +48,7 @@ export function serverChecks({ log, clock }: DoctorDeps): Check[] {
   return [
     { area: 'programs', look: checkPrograms },
     { area: 'installation', look: () => checkStep(installationStep(), `${serverPaths.libDir} is root's`) },
-    asConfigured('configuration', serverPaths.serverToml, ({ store, user }) => configurationStep(store, user)),
+    { area: 'configuration', look: checkConfiguration },
     asConfigured('user', "nobody else's, without a password", ({ user }) => userStep(user)),
     asConfigured('mount', 'with safe options, and in /etc/fstab', ({ store }) =>
       mountStep({ store, source: { kind: 'mounted' }, force: false, confirm: never }),
@@ -59,6 +65,11 @@ export function serverChecks({ log, clock }: DoctorDeps): Check[] {
     { area: 'places', look: withConfig(checkPlaces) },
     { area: 'clients', look: withConfig((config) => checkClients(config, clock)) },
   ];
+}
+
+async function checkConfiguration(): Promise<Verdict> {
+  const { store, user } = await loadServerConfig();
+  return checkStep(configurationStep(store, user), serverPaths.serverToml);
 }
 
 /** A step of set-up with nothing left to do is well. */

@@ -111,6 +111,12 @@ describe('byteback doctor', () => {
       expect(bad.filter(({ state }) => state === 'failure').map((finding) => finding.area)).toContain(area);
       expect({ ok, exitCode }).not.toEqual({ ok: true, exitCode: 0 });
     }
+    const toml = await readFile('/etc/byteback/server.toml', 'utf8');
+    await writeFile('/etc/byteback/server.toml', `${toml}\nnonsense = 1\n`);
+    const unreadable = await onServer();
+    await writeFile('/etc/byteback/server.toml', toml);
+    expect(unreadable.bad.filter(({ what }) => what.includes('nonsense'))).toHaveLength(1);
+
     await chmod('/usr/lib/byteback/receive.mjs', 0o666);
     const open = await onServer();
     await chmod('/usr/lib/byteback/receive.mjs', 0o644);
