@@ -1,4 +1,6 @@
-import { join } from 'node:path';
+import type { Totals } from '../catalogue/changes.ts';
+import { forgetOthers, saveCatalogue } from '../catalogue/store.ts';
+import { unescapeName } from '../protocol/file-name.ts';
 import {
   CompleteReplySchema,
   type CompleteRequest,
@@ -9,15 +11,15 @@ import {
 } from '../protocol/messages.ts';
 import type { RunId } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
-import { writeFileAtomically } from '../system/files.ts';
 import type { Log } from '../system/log.ts';
-import { serializeRules } from './filter-rules.ts';
 import { readMachineId } from './machine-id.ts';
 import type { Plan } from './plan.ts';
 import { ask, ServerFailure } from './remote.ts';
 import type { RunReport } from './run-backup.ts';
+import { replayMoves, sendChanges, walkAll } from './send-changes.ts';
+import type { KnownChanges, Sending } from './sending.ts';
 import type { Session } from './session.ts';
-import { type Moved, type TransferContext, transfer, type Unread } from './transfer.ts';
+import type { Moved, TransferContext, Unread } from './transfer.ts';
 
 /** What the steps on the server need to know. */
 export interface OpenRunContext {
@@ -26,6 +28,7 @@ export interface OpenRunContext {
   readonly host: string;
   readonly destination: string;
   readonly machineIdFile: string;
+  readonly stateDir: string;
   readonly version: string;
   readonly workDirectory: string;
   readonly startedAt: Date;
@@ -50,13 +53,13 @@ const longestName = 16_384;
  * Prepare, transfer, complete. A retry goes on with the same run; only when the server has no such run open any more is
  * it prepared anew, once.
  */
-export async function openRun(plan: Plan, context: OpenRunContext): Promise<Done> {
+export async function openRun(plan: Plan, sending: Sending, context: OpenRunContext): Promise<Done> {
   const moved: Moved = { sentFiles: 0, sentBytes: 0, deletedFiles: 0, wireBytes: 0 };
   for (let again = false; ; again = true) {
-    const prepared = await prepare(plan, context);
+    const prepared = await prepare(sending, context);
     try {
-      const { status, unread } = await transferAll(plan, context, prepared, moved);
-      return await complete(plan, context, prepared, { status, unread, moved });
+      const sent = await send(plan, sending, context, prepared, moved);
+      return await complete(plan, sending, context, prepared, sent, moved);
     } catch (error) {
       if (again || !isNotOpen(error, prepared.run)) throw error;
       context.log.info('the server has this run open no more; it is prepared anew');
@@ -68,16 +71,18 @@ function isNotOpen(error: unknown, run: RunId): boolean {
   return error instanceof ServerFailure && error.exit === 'refused' && error.failure.what === `run ${run} is refused`;
 }
 
-async function prepare(plan: Plan, context: OpenRunContext): Promise<PrepareReply> {
+async function prepare(sending: Sending, context: OpenRunContext): Promise<PrepareReply> {
   const { session, log } = context;
   const machineId = await readMachineId({ installationFile: context.machineIdFile });
+  const { changes } = sending;
+  const walk = changes === undefined ? await sending.walk() : undefined;
   log.step(`asking ${context.destination} for a run`);
   const request = {
     protocol: protocolVersion,
     version: context.version,
     machineId,
-    expectedBytes: plan.scan.changedBytes,
-    files: plan.scan.files,
+    expectedBytes: changes?.plan.send.bytes ?? walk?.changedBytes ?? 0,
+    files: (changes?.plan ?? walk)?.totals.files ?? 0,
   };
   const prepared = await session.persist('prepare', (connection) =>
     ask(connection, 'prepare', request, PrepareReplySchema, { signal: session.signal }),
@@ -87,12 +92,29 @@ async function prepare(plan: Plan, context: OpenRunContext): Promise<PrepareRepl
   return prepared;
 }
 
-/** Both passes: large files in place, then everything. */
-async function transferAll(plan: Plan, context: OpenRunContext, prepared: PrepareReply, moved: Moved) {
+/** What was sent, and what of it has to be remembered. */
+interface Sent {
+  readonly status: 'ok' | 'partial';
+  readonly unread: Unread[];
+  readonly totals: Totals;
+  readonly unsettled: readonly string[];
+  /** Undefined after a full walk. */
+  readonly since: KnownChanges | undefined;
+  /** Why no catalogue is kept. */
+  readonly notKept?: string | undefined;
+}
+
+/** Sends the changes where they are known, and walks everything where they are not. */
+async function send(
+  plan: Plan,
+  sending: Sending,
+  context: OpenRunContext,
+  prepared: PrepareReply,
+  moved: Moved,
+): Promise<Sent> {
   const { log } = context;
-  const rulesFile = join(context.workDirectory, 'rules');
-  await writeFileAtomically(rulesFile, serializeRules(plan.rules), { mode: 0o600 });
-  const transferContext: TransferContext = {
+  const known = await sending.since(prepared.generation);
+  const transferContext = (expectedBytes: number): TransferContext => ({
     session: context.session,
     run: prepared.run,
     host: context.host,
@@ -101,31 +123,58 @@ async function transferAll(plan: Plan, context: OpenRunContext, prepared: Prepar
     extraFlags: context.extraFlags,
     log,
     moved,
-    expectedBytes: plan.scan.changedBytes,
-  };
-  for (const list of plan.scan.large) {
-    log.step(`sending ${list.files} large files in place`);
-    await transfer(transferContext, { kind: 'inPlace', listFile: list.path, blockSizeBytes: list.group });
+    expectedBytes,
+  });
+  let why = known;
+  if (typeof known === 'object') {
+    const changed = transferContext(known.plan.send.bytes);
+    const moves = await replayMoves(changed, known.plan.moves);
+    if (moves === undefined) {
+      const result = await sendChanges(changed, known.plan.send, context.workDirectory);
+      const { totals, unsettled } = known.plan;
+      return { ...result, totals, unsettled, since: known };
+    }
+    why = moves;
   }
-  log.step('sending everything else');
-  return transfer(transferContext, { kind: 'everything', rulesFile });
+  log.info(`walking everything on both sides: ${why}`);
+  const walk = await sending.walk();
+  const result = await walkAll(transferContext(walk.changedBytes), plan, walk, context.workDirectory);
+  return { ...result, totals: walk.totals, unsettled: walk.unsettled, since: undefined, notKept: walk.notKept };
 }
 
 async function complete(
   plan: Plan,
+  sending: Sending,
   context: OpenRunContext,
   { run }: PrepareReply,
-  { status, unread, moved }: { status: 'ok' | 'partial'; unread: Unread[]; moved: Moved },
+  sent: Sent,
+  moved: Moved,
 ): Promise<Done> {
-  const { session, log, clock } = context;
+  const { session, log, clock, stateDir } = context;
+  const { status, unread, totals, since } = sent;
+  if (sending.keepsCatalogue && sent.notKept === undefined) {
+    const now = clock.now().getTime();
+    // Before it is asked for: a run that completes without our hearing of it still finds its catalogue.
+    await saveCatalogue(stateDir, plan.scan.file, {
+      run,
+      rules: plan.identity,
+      ...totals,
+      unsettled: [...new Set([...sent.unsettled, ...unread.map(bytesOf)])],
+      fullWalkAt: since?.catalogue.fullWalkAt ?? now,
+      checkedUpTo: since?.catalogue.checkedUpTo ?? '',
+      checkedAt: since?.catalogue.checkedAt ?? now,
+    });
+  } else {
+    log.info(`no catalogue is kept: ${sent.notKept ?? 'single sources were named'}`);
+  }
   log.step('taking the snapshot');
   const figures = {
     durationMs: Math.max(0, clock.now().getTime() - context.startedAt.getTime()),
     wireBytes: moved.wireBytes,
     sentBytes: moved.sentBytes,
     sentFiles: moved.sentFiles,
-    files: plan.scan.files,
-    totalBytes: plan.scan.bytes,
+    files: Math.max(0, totals.files),
+    totalBytes: Math.max(0, totals.bytes),
     retries: session.retries,
   };
   const request: CompleteRequest = { run, status, unread: namesFor(unread), figures };
@@ -133,9 +182,15 @@ async function complete(
     // The server prunes before it answers, and waits for btrfs to give the space back.
     ask(connection, 'complete', request, CompleteReplySchema, { timeoutMs: 6 * 3_600_000, signal: session.signal }),
   );
+  await forgetOthers(stateDir, run);
   log.step(`snapshot ${snapshot}`);
   const durationMs = Math.max(0, clock.now().getTime() - context.startedAt.getTime());
   return { status, run, snapshot, unread, figures: { ...figures, durationMs }, deletedFiles: moved.deletedFiles };
+}
+
+/** The path of a file that was not copied, as a byte string. */
+function bytesOf({ path }: Unread): string {
+  return unescapeName(path).toString('latin1');
 }
 
 /** As many names as a record may hold and a message can carry. */

@@ -2,17 +2,15 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compileRules, type RuleMatcher } from '../catalogue/excludes.ts';
-import { type ScanResult, scanTree } from '../catalogue/scan.ts';
+import { type Scan, scanTree } from '../catalogue/scan.ts';
+import { rulesIdentity } from '../catalogue/store.ts';
+import { type Taken, takenBy } from '../catalogue/taken.ts';
 import type { ClientConfig } from '../config/client-config.ts';
 import { BytebackError } from '../errors.ts';
 import type { Log } from '../system/log.ts';
-import { blockSizeFor } from '../system/rsync.ts';
 import { makeRules, parentsOf, type Rule, topmost } from './filter-rules.ts';
 import { decideRegions, isWithin, parseMountinfo, type Region } from './mounts.ts';
 import { resolveSources, showPath, toByteString } from './sources.ts';
-
-/** Files from this size on are sent in place when they have one name. */
-const largeBytes = 1024 * 1024;
 
 /** What is left out, for people. */
 export interface LeftOut {
@@ -27,7 +25,11 @@ export interface Plan {
   readonly sources: readonly string[];
   readonly rules: readonly Rule[];
   readonly leftOut: readonly LeftOut[];
-  readonly scan: ScanResult;
+  readonly scan: Scan;
+  /** Undefined when only rsync understands the rules. */
+  readonly taken: Taken | undefined;
+  /** The same only when the same paths count. */
+  readonly identity: string;
 }
 
 export interface PlanOptions {
@@ -46,9 +48,7 @@ export async function makePlan(
     config: ClientConfig;
     stateDir: string;
     workingDirectory: string;
-    spoolDirectory: string;
-    /** When the last run that made a snapshot began, in seconds since 1970. */
-    changedSince?: number;
+    workDirectory: string;
     log: Log;
     signal: AbortSignal;
   },
@@ -99,27 +99,36 @@ export async function makePlan(
 
   const rulesWith = (cacheDirectories: readonly string[]) =>
     makeRules({ sources, filters, patterns, regions, cacheDirectories, protectOutside: options.sources !== undefined });
-  const matcher = compileRules(rulesWith([]));
   const left = regions.filter(({ verdict }) => verdict === 'leave');
+  const starts = startsOf(sources, regions);
+  const ways = [...new Set(starts.flatMap((path) => (path === '/' ? [] : ['/', ...parentsOf(path)])))];
+  const pruned = left.map(({ path }) => path).filter((path) => !sources.includes(path));
   log.step(`scanning ${sources.map(showPath).join(' ')}`);
   const scan = await scanTree({
-    starts: startsOf(sources, regions),
-    matcher: 'notExpressible' in matcher ? undefined : matcher,
-    pruned: left.map(({ path }) => path).filter((path) => !sources.includes(path)),
-    spoolDirectory: context.spoolDirectory,
-    largeBytes,
-    groupOf: blockSizeFor,
-    ...(context.changedSince === undefined ? {} : { changedSince: context.changedSince }),
+    starts,
+    // What a start walks anyway would be there twice.
+    ways: ways.filter((way) => !isWalked(way, starts, pruned)),
+    pruned,
+    workDirectory: context.workDirectory,
     signal: context.signal,
-    onProgress: (entries, bytes) => log.progress({ label: 'scanning', doneBytes: bytes, detail: `${entries} entries` }),
+    onProgress: (recordBytes) => log.progress({ label: 'scanning', doneBytes: recordBytes }),
   });
   log.progress(undefined);
+  const rules = rulesWith(scan.cacheDirectories);
+  const matcher = compileRules(rules);
   const leftOut = [
     ...left.map(({ path, why }) => ({ path: showPath(path), why })),
     ...scan.cacheDirectories.map((path) => ({ path: showPath(path), why: 'a cache: it holds a valid CACHEDIR.TAG' })),
     ...patterns.map((pattern) => ({ path: showPath(pattern), why: 'a pattern in exclude' })),
   ];
-  return { sources, rules: rulesWith(scan.cacheDirectories), leftOut, scan };
+  return {
+    sources,
+    rules,
+    leftOut,
+    scan,
+    taken: 'notExpressible' in matcher ? undefined : takenBy(matcher),
+    identity: rulesIdentity([...rules, ...starts, '', ...pruned]),
+  };
 }
 
 /** Where the walk begins: at the sources, and at what is taken inside something left out. */
@@ -130,6 +139,13 @@ function startsOf(sources: readonly string[], regions: readonly Region[]): strin
       regions.slice(at + 1).some((outer) => outer.verdict === 'leave' && isWithin(region.path, outer.path)),
   );
   return [...new Set([...topmost(sources), ...inner.map(({ path }) => path)])];
+}
+
+/** True when the walk from one of the starts comes by. */
+function isWalked(path: string, starts: readonly string[], pruned: readonly string[]): boolean {
+  const cut = (start: string) =>
+    pruned.some((place) => place !== path && isWithin(path, place) && isWithin(place, start));
+  return starts.some((start) => isWithin(path, start) && !cut(start));
 }
 
 /** True when the rules leave out a path or a directory that it lies in. */

@@ -13,6 +13,7 @@ import type { Log } from '../system/log.ts';
 import { failedRun, finishedRun, type LastRun, readLastRun, writeLastRun } from './last-run.ts';
 import { openRun } from './open-run.ts';
 import { type LeftOut, makePlan, type Plan } from './plan.ts';
+import { decideSending } from './sending.ts';
 import { openSession, type Session } from './session.ts';
 import { showPath } from './sources.ts';
 import type { Unread } from './transfer.ts';
@@ -188,18 +189,26 @@ interface Steps {
 async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps): Promise<RunReport> {
   const { config, paths, log, clock, signal } = deps;
   const { session, workDirectory, state } = steps;
-  const begunAt = steps.before?.lastSnapshotBegunAt;
   const plan = await makePlan(options, {
     config,
-    ...(begunAt == null ? {} : { changedSince: Date.parse(begunAt) / 1000 }),
     stateDir: paths.stateDir,
     workingDirectory: deps.workingDirectory ?? '/',
-    spoolDirectory: workDirectory,
+    workDirectory,
     log,
     signal,
   });
   state.plan = plan;
   for (const { path, why } of plan.leftOut) log.info(`leaving out ${path}: ${why}`);
+  const begunAt = steps.before?.lastSnapshotBegunAt;
+  const sending = await decideSending(plan, {
+    stateDir: paths.stateDir,
+    workDirectory,
+    full: options.full ?? false,
+    // A run of one source says nothing of the rest, and so is none to compare with.
+    everything: options.sources === undefined,
+    changedSince: begunAt == null ? undefined : Date.parse(begunAt) / 1000,
+    now: clock.now(),
+  });
   const common = {
     dryRun: options.dryRun ?? false,
     destination: config.destination,
@@ -207,22 +216,25 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     excluded: plan.leftOut,
   };
   if (options.dryRun) {
+    const { changes, walk } = sending;
     const figures = {
-      durationMs: clock.now().getTime() - state.startedAt.getTime(),
+      durationMs: Math.max(0, clock.now().getTime() - state.startedAt.getTime()),
       wireBytes: 0,
-      sentBytes: 0,
+      sentBytes: changes?.plan.send.bytes ?? (await walk()).changedBytes,
       sentFiles: 0,
-      files: plan.scan.files,
-      totalBytes: plan.scan.bytes,
+      files: (changes?.plan ?? (await walk())).totals.files,
+      totalBytes: (changes?.plan ?? (await walk())).totals.bytes,
       retries: 0,
     };
-    return { ...common, status: 'ok', run: null, snapshot: null, unread: [], figures, deletedFiles: 0 };
+    const deletedFiles = changes?.plan.send.deleted ?? 0;
+    return { ...common, status: 'ok', run: null, snapshot: null, unread: [], figures, deletedFiles };
   }
-  const done = await openRun(plan, {
+  const done = await openRun(plan, sending, {
     session,
     host: steps.host,
     destination: config.destination,
     machineIdFile: paths.machineIdFile,
+    stateDir: paths.stateDir,
     version: deps.version,
     workDirectory,
     startedAt: state.startedAt,

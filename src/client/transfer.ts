@@ -71,6 +71,7 @@ export async function transfer(
     const { result, error, unread } = attempt;
     if (
       pass.kind === 'inPlace' &&
+      !pass.checksum &&
       result.kind === 'rsync' &&
       result.exitCode === 23 &&
       result.outcome == null &&

@@ -4,7 +4,7 @@ import { isRefusal, parseRsyncWords, type Refusal, type RsyncOptions } from './r
 /** What a client asks of the server in one session: SSH_ORIGINAL_COMMAND, parsed. */
 export type WireCommand =
   | { readonly verb: PlainVerb }
-  | { readonly verb: 'separate'; readonly run: RunId }
+  | { readonly verb: 'separate' | 'replay'; readonly run: RunId }
   | { readonly verb: 'transfer'; readonly run: RunId; readonly rsync: RsyncOptions }
   | { readonly verb: 'restore'; readonly snapshot: SnapshotName; readonly rsync: RsyncOptions };
 
@@ -45,7 +45,9 @@ export function parseCommand(text: string | undefined): WireCommand | Refusal {
     case 'restore':
       return parseRestore(rest);
     case 'separate':
-      return parseSeparate(rest);
+      return parseOfRun('separate', rest);
+    case 'replay':
+      return parseOfRun('replay', rest);
     default:
       return parsePlain(verb, rest);
   }
@@ -57,10 +59,10 @@ function parsePlain(verb: string, rest: readonly string[]): WireCommand | Refusa
   return rest.length === 0 ? { verb: plain } : { refusal: `${plain} takes no further word` };
 }
 
-function parseSeparate([runText = '', ...rest]: readonly string[]): WireCommand | Refusal {
+function parseOfRun(verb: 'separate' | 'replay', [runText = '', ...rest]: readonly string[]): WireCommand | Refusal {
   const run = parseRunId(runText);
-  if (run === undefined) return { refusal: 'separate needs a run id' };
-  return rest.length === 0 ? { verb: 'separate', run } : { refusal: 'separate takes no word after the run id' };
+  if (run === undefined) return { refusal: `${verb} needs a run id` };
+  return rest.length === 0 ? { verb, run } : { refusal: `${verb} takes no word after the run id` };
 }
 
 function parseTransfer([runText = '', server, ...words]: readonly string[]): WireCommand | Refusal {

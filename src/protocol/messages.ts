@@ -141,6 +141,9 @@ export const CompleteReplySchema = v.object({
 });
 export type CompleteReply = v.InferOutput<typeof CompleteReplySchema>;
 
+/** `replay`: how many of the renames could not be done; then `current` has to be walked. */
+export const ReplayReplySchema = v.object({ ok: v.literal(true), failed: v.number() });
+
 export const SnapshotEntrySchema = v.object({
   snapshot: SnapshotNameSchema,
   /** `partial` when some files could not be read; `unknown` for snapshots of the original byteback. */

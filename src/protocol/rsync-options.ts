@@ -81,6 +81,7 @@ const pushTable: Table = {
     '--delete-delay': hasNoValue,
     '--delete-after': hasNoValue,
     '--delete-excluded': hasNoValue,
+    '--delete-missing-args': hasNoValue,
     '--force': hasNoValue,
     '--partial': hasNoValue,
     '--stats': hasNoValue,

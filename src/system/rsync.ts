@@ -29,10 +29,18 @@ export interface RsyncConnection {
   readonly extraFlags?: readonly string[];
 }
 
-/** One rsync of a run, always from the root. */
+/** One rsync of a run, always from the root. Lists are files of NUL-separated paths relative to the root. */
 export type RsyncPass =
   /** Large files that have one name here and there, written in place. */
-  | { readonly kind: 'inPlace'; readonly listFile: string; readonly blockSizeBytes: number }
+  | {
+      readonly kind: 'inPlace';
+      readonly listFile: string;
+      readonly blockSizeBytes: number;
+      /** Compared by content, not by size and time. */
+      readonly checksum?: boolean;
+    }
+  /** What is listed, directories without what is in them; what is listed and not there is deleted on the other side. */
+  | { readonly kind: 'list'; readonly listFile: string; readonly checksum?: boolean }
   /** All that the rules let through; what they do not, is deleted there unless they protect it. */
   | { readonly kind: 'everything'; readonly rulesFile: string };
 
@@ -59,22 +67,32 @@ export function quoteForRsh(word: string): string {
 /** Options that hold for both passes. -H: without it a receiver's guard against planted names is off (CVE-2026-70458). */
 const commonFlags = ['-aHAX', '--numeric-ids', '--modify-window=-1', '--from0'];
 
+function passFlags(pass: RsyncPass): string[] {
+  switch (pass.kind) {
+    case 'inPlace':
+      return [
+        ...['--inplace', '--no-whole-file', `--block-size=${pass.blockSizeBytes}`, '--force'],
+        ...(pass.checksum ? ['--checksum', '--delete-missing-args'] : []),
+        `--files-from=${pass.listFile}`,
+      ];
+    case 'list':
+      // --force: what is deleted, or was a directory and is none now, need not be empty.
+      return [
+        ...['--partial', '--force', '--delete-missing-args'],
+        ...(pass.checksum ? ['--checksum'] : []),
+        `--files-from=${pass.listFile}`,
+      ];
+    case 'everything':
+      return ['--delete', '--delete-excluded', '--partial', `--filter=merge ${pass.rulesFile}`];
+  }
+}
+
 /** The arguments of one pass. */
 export function rsyncArgv(connection: RsyncConnection, pass: RsyncPass): [string, ...string[]] {
-  const passFlags =
-    pass.kind === 'inPlace'
-      ? [
-          '--inplace',
-          '--no-whole-file',
-          `--block-size=${pass.blockSizeBytes}`,
-          '--force',
-          `--files-from=${pass.listFile}`,
-        ]
-      : ['--delete', '--delete-excluded', '--partial', `--filter=merge ${pass.rulesFile}`];
   return [
     'rsync',
     ...commonFlags,
-    ...passFlags,
+    ...passFlags(pass),
     `--timeout=${Math.max(1, Math.round(connection.ioTimeoutMs / 1000))}`,
     ...(connection.bwlimit === undefined ? [] : [`--bwlimit=${connection.bwlimit}`]),
     `--out-format=${itemFormat}`,

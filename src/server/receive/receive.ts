@@ -30,7 +30,7 @@ import { type Store, storeAt } from '../store.ts';
 import { type Caller, readLogin, requireAddress, whoIs } from './identify.ts';
 import { askRoot } from './root-helper.ts';
 import { requireFewSessions, sessionTitle } from './session-limit.ts';
-import { restore, type Session, type SessionEnd, separate, transfer } from './transfer.ts';
+import { restore, type Session, type SessionEnd, transfer, workInPlace } from './transfer.ts';
 
 /** One session as sshd starts it. */
 export interface ReceiveCall {
@@ -49,7 +49,7 @@ const requestTimeoutMs = 60_000;
 export async function receive(call: ReceiveCall): Promise<number> {
   const text = call.env['SSH_ORIGINAL_COMMAND'];
   // Those whose stdout is rsync's or a list's: a reason there would be taken for data.
-  const moves = /^(?:transfer|restore|separate|rsync)(?: |$)/.test(text ?? '');
+  const moves = /^(?:transfer|restore|separate|replay|rsync)(?: |$)/.test(text ?? '');
   try {
     const command = parseCommand(text);
     if (isRefusal(command)) {
@@ -104,6 +104,7 @@ function rightFor({ verb }: WireCommand): Right | undefined {
     case 'transfer':
       return verb;
     case 'separate':
+    case 'replay':
     case 'outcome':
       return 'transfer';
     case 'snapshots':
@@ -188,7 +189,8 @@ async function serveClient(
     case 'transfer':
       return finish(await transfer(session, command.run, command.rsync), call);
     case 'separate':
-      return finish(await separate(session, command.run), call);
+    case 'replay':
+      return finish(await workInPlace(session, command.run, command.verb), call);
     case 'restore':
       return finish(await restore(session, command.snapshot, command.rsync), call);
     case 'register':

@@ -107,8 +107,11 @@ function growthLimitOf(client: ClientName, growth: RunRecord['growth']): Pick<Li
   return { growth: { limitBytes, floorBytes, failure: () => tooLarge(client, limitBytes, limitBytes) } };
 }
 
-/** Makes files single that share their content with other names, before they are written in place. */
-export async function separate(session: Session, run: RunId): Promise<SessionEnd> {
+/**
+ * Works on `current` in the jail, without rsync: `separate` makes files single that share their content with other names,
+ * before they are written in place; `replay` renames what was renamed on the client. The list is on standard input.
+ */
+export async function workInPlace(session: Session, run: RunId, task: 'separate' | 'replay'): Promise<SessionEnd> {
   const { client, store } = session;
   const lock = await lockOf(session);
   try {
@@ -119,7 +122,7 @@ export async function separate(session: Session, run: RunId): Promise<SessionEnd
     const program = await startInJail({
       directory,
       access: 'write',
-      argv: jailedProgramArgv('separate'),
+      argv: jailedProgramArgv(task),
       stdin: 'inherit',
       stdout: 'inherit',
       stderr: 'pipe',

@@ -3,6 +3,7 @@ import { buffer } from 'node:stream/consumers';
 import { changesInside } from './inside/changes.ts';
 import { findInside } from './inside/find.ts';
 import { proveFromInside } from './inside/prove.ts';
+import { replay } from './inside/replay.ts';
 import { separate } from './inside/separate.ts';
 import { versionsInside } from './inside/versions.ts';
 
@@ -10,6 +11,7 @@ import { versionsInside } from './inside/versions.ts';
 const tasks = {
   prove: proveFromInside,
   separate,
+  replay,
   versions: versionsInside,
   find: findInside,
   changes: changesInside,

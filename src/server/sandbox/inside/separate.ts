@@ -43,7 +43,8 @@ async function separateOne(path: Buffer): Promise<boolean> {
   return true;
 }
 
-function* splitAtNul(list: Buffer): Generator<Buffer> {
+/** The parts of a list that are each ended by NUL. */
+export function* splitAtNul(list: Buffer): Generator<Buffer> {
   let from = 0;
   for (let at = list.indexOf(0); at !== -1; at = list.indexOf(0, from)) {
     yield list.subarray(from, at);

@@ -1,0 +1,140 @@
+/**
+ * Compares two catalogues record by record: pure, streaming, in memory that does not grow with them. Where both are the
+ * same, only bytes are looked at; what differs is handed on.
+ */
+
+/** Bytes piece by piece; undefined at the end. */
+export type ByteSource = () => Uint8Array | undefined;
+
+/** What differs; records without their NUL, as byte strings. */
+export interface Differences {
+  /** Only in the old catalogue. */
+  gone(record: string): void;
+  /** Only in the new one. */
+  added(record: string): void;
+  /** The same path in both, and something else about it. */
+  changed(oldRecord: string, newRecord: string): void;
+}
+
+/** A place in a stream of records. */
+interface Cursor {
+  bytes: Uint8Array;
+  /** Start of the current record; at the end of the stream, equal to `end`. */
+  at: number;
+  end: number;
+  readonly source: ByteSource;
+  ended: boolean;
+}
+
+const nul = 0;
+const pathEndByte = 1;
+
+/** Tells every difference between two streams of sorted records. */
+export function compareCatalogues(oldSource: ByteSource, newSource: ByteSource, differences: Differences): void {
+  const before = open(oldSource);
+  const after = open(newSource);
+  for (;;) {
+    skipEqual(before, after);
+    const hasOld = fill(before);
+    const hasNew = fill(after);
+    if (!hasOld && !hasNew) return;
+    const order = !hasOld ? 1 : !hasNew ? -1 : comparePaths(before, after);
+    if (order < 0) differences.gone(take(before));
+    else if (order > 0) differences.added(take(after));
+    else {
+      const oldRecord = take(before);
+      const newRecord = take(after);
+      // The same record cut by the end of a piece in one of the streams.
+      if (oldRecord !== newRecord) differences.changed(oldRecord, newRecord);
+    }
+  }
+}
+
+/** Tells every record of a stream. */
+export function eachRecord(source: ByteSource, visit: (record: string) => void): void {
+  const cursor = open(source);
+  while (fill(cursor)) visit(take(cursor));
+}
+
+function open(source: ByteSource): Cursor {
+  return { bytes: new Uint8Array(0), at: 0, end: 0, source, ended: false };
+}
+
+/** Goes on over records that are the same in both, as far as both have bytes at hand. */
+function skipEqual(before: Cursor, after: Cursor): void {
+  for (;;) {
+    const { bytes: a, at: atA } = before;
+    const { bytes: b, at: atB } = after;
+    const length = Math.min(before.end - atA, after.end - atB);
+    let equal = 0;
+    let whole = 0;
+    while (equal < length) {
+      const byte = a[atA + equal];
+      if (byte !== b[atB + equal]) break;
+      equal += 1;
+      if (byte === nul) whole = equal;
+    }
+    before.at += whole;
+    after.at += whole;
+    // Stopped by a difference, or by the end of what is at hand: only then more is fetched, and only if that helps.
+    if (equal < length) return;
+    const more =
+      (before.at + (equal - whole) >= before.end && extend(before)) ||
+      (after.at + (equal - whole) >= after.end && extend(after));
+    if (!more) return;
+  }
+}
+
+/** Makes sure that the current record is there to its end; false at the end of the stream. */
+function fill(cursor: Cursor): boolean {
+  while (cursor.bytes.subarray(cursor.at, cursor.end).indexOf(nul) < 0) {
+    if (!extend(cursor)) {
+      // A last record without its NUL is a torn one.
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Fetches more bytes behind those at hand; false at the end of the stream. */
+function extend(cursor: Cursor): boolean {
+  if (cursor.ended) return false;
+  const piece = cursor.source();
+  if (piece === undefined || piece.length === 0) {
+    cursor.ended = true;
+    return false;
+  }
+  const rest = cursor.bytes.subarray(cursor.at, cursor.end);
+  const bytes = new Uint8Array(rest.length + piece.length);
+  bytes.set(rest);
+  bytes.set(piece, rest.length);
+  cursor.bytes = bytes;
+  cursor.at = 0;
+  cursor.end = bytes.length;
+  return true;
+}
+
+/** The current record, as a byte string; goes on to the next. */
+function take(cursor: Cursor): string {
+  const { bytes, at } = cursor;
+  const length = bytes.subarray(at, cursor.end).indexOf(nul);
+  let text = '';
+  // In parts: an argument list has its limit.
+  for (let from = at; from < at + length; from += 4096) {
+    text += String.fromCharCode(...bytes.subarray(from, Math.min(from + 4096, at + length)));
+  }
+  cursor.at = at + length + 1;
+  return text;
+}
+
+/** The order of the paths of the two current records. */
+function comparePaths(before: Cursor, after: Cursor): number {
+  const { bytes: a, at: atA } = before;
+  const { bytes: b, at: atB } = after;
+  for (let offset = 0; ; offset += 1) {
+    const one = a[atA + offset] ?? nul;
+    const other = b[atB + offset] ?? nul;
+    if (one !== other) return one - other;
+    if (one === pathEndByte || one === nul) return 0;
+  }
+}
