@@ -9,6 +9,7 @@ import { redeemInvite, registerClient } from '../server/register.ts';
 import { openStore } from '../server/store.ts';
 import { findUser } from '../system/accounts.ts';
 import { systemClock } from '../system/clock.ts';
+import { logSecurityEvent } from '../system/system-log.ts';
 
 /**
  * `byteback-register`: the root helper that changes who may log in. sudo starts it for the user byteback, without
@@ -52,7 +53,11 @@ async function answer(): Promise<RegisterReply> {
     clock: systemClock,
     forgetMachine,
   };
-  return request.verb === 'register' ? registerClient(request, deps) : redeemInvite(request, deps);
+  const reply = await (request.verb === 'register' ? registerClient(request, deps) : redeemInvite(request, deps));
+  await logSecurityEvent(
+    `client ${reply.client} registered, by ${request.verb === 'register' ? 'an admin key or password' : 'its invite'}`,
+  );
+  return reply;
 }
 
 process.umask(0o022);

@@ -186,6 +186,26 @@ describe('on an image file', () => {
     expect(await readFile('/byteback/.byteback/kept', 'utf8')).toBe('kept');
   });
 
+  it.each([250, 700, 1200])('goes on where it was killed after %i ms', async (ms) => {
+    const argv = [
+      'timeout',
+      '--signal',
+      'KILL',
+      `${ms / 1000}`,
+      'byteback-setup-server',
+      '--image',
+      image,
+      '--size',
+      '300M',
+      '--yes',
+    ];
+    await command(argv);
+    expect(await setupImage()).toMatchObject({ exitCode: 0 });
+    expect((await must(['ls', '-A', '/byteback/clients'])).stdout).toBe('');
+    expect((await must(['ls', '-A', scratch])).stdout).not.toContain('begun');
+    expect(await setup()).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('Nothing had to be changed') });
+  });
+
   it('works with a strict umask and without sbin in PATH', async () => {
     const argv = [
       'sh',

@@ -1,5 +1,5 @@
-import { open, realpath, stat, statfs, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { link, open, realpath, rm, stat, statfs, truncate } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { BytebackError } from '../../errors.ts';
 import {
   isInUse,
@@ -189,19 +189,21 @@ function gib(bytes: number): string {
   return `${Number((bytes / 1024 ** 3).toFixed(2))} GiB`;
 }
 
+/** The image appears under its name when there is a btrfs in it: one that was begun only would look like somebody's data. */
 async function makeImage(image: string, sizeBytes: number): Promise<void> {
-  const file = await open(image, 'wx', 0o600);
+  const begun = join(dirname(image), `.${basename(image)}.byteback-begun`);
+  await rm(begun, { force: true });
+  const file = await open(begun, 'wx', 0o600);
   await file.close();
   try {
     // On a btrfs a disk image fragments without end unless it is written in place; only an empty file can be told.
-    if (await isBtrfs(image)) await run(['chattr', '+C', '--', image], { accept: [0, 1] });
-    const again = await open(image, 'r+');
-    await again.truncate(sizeBytes);
-    await again.close();
-    await makeBtrfs(image);
-  } catch (error) {
-    await unlink(image);
-    throw error;
+    if (await isBtrfs(begun)) await run(['chattr', '+C', '--', begun], { accept: [0, 1] });
+    await truncate(begun, sizeBytes);
+    await makeBtrfs(begun);
+    // Unlike rename, this never replaces what has come to stand there in the meantime.
+    await link(begun, image);
+  } finally {
+    await rm(begun, { force: true });
   }
 }
 
