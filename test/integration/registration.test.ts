@@ -520,7 +520,7 @@ describe('an invite', () => {
     const tree = `${machine.disk}/moved`;
     await mkdir(tree, { recursive: true });
     await writeFile(`${tree}/file`, 'kept');
-    expect(await old.run('byteback-backup', '--source', tree)).toMatchObject({ exitCode: 0 });
+    expect(await old.run('byteback-backup', '--source', tree)).toMatchObject({ exitCode: 0, stderr: '' });
     expect(await command(['byteback', 'client', 'invite', 'moved'])).toMatchObject({
       exitCode: 12,
       stdout: '',
