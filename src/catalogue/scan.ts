@@ -1,6 +1,7 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type RunningProgram, start } from '../system/run.ts';
 import { isCacheTag } from './cachedir.ts';
@@ -48,6 +49,8 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
   const tags = join(input.workDirectory, 'tags');
   const signal = input.signal === undefined ? {} : { signal: input.signal };
   const find = start(findArgv(input, tags), { stdout: 'pipe', stderr: 'pipe', cwd: '/', ...signal });
+  // Read from the very beginning: a stream that nobody reads is drained after a moment.
+  const found = (find.stdout ?? Readable.from([])).pipe(new PassThrough());
   const sort = start(['sort', '-z', '-S', sortMemory, '-T', input.workDirectory, '-o', file], {
     stdin: 'pipe',
     stderr: 'pipe',
@@ -57,7 +60,7 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
     const [findSaid, sortSaid] = await Promise.all([
       collectText(find),
       collectText(sort),
-      pipeline(withWays(input, find), sort.stdin as NodeJS.WritableStream).catch((error: unknown) => {
+      pipeline(withWays(input, found), sort.stdin as NodeJS.WritableStream).catch((error: unknown) => {
         input.signal?.throwIfAborted();
         throw error;
       }),
@@ -75,7 +78,7 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
 }
 
 /** The records of the ways, then what find prints. */
-async function* withWays(input: ScanInput, find: RunningProgram): AsyncGenerator<Buffer> {
+async function* withWays(input: ScanInput, found: Readable): AsyncGenerator<Buffer> {
   for (const path of input.ways) {
     const stats = await lstat(Buffer.from(path, 'latin1'), { bigint: true });
     const seconds = (ns: bigint) => `${ns / 1_000_000_000n}.${String(ns % 1_000_000_000n).padStart(9, '0')}0`;
@@ -92,7 +95,7 @@ async function* withWays(input: ScanInput, find: RunningProgram): AsyncGenerator
     yield Buffer.from(`${record}\0`, 'latin1');
   }
   let bytes = 0;
-  for await (const chunk of find.stdout ?? []) {
+  for await (const chunk of found) {
     bytes += (chunk as Buffer).length;
     input.onProgress?.(bytes);
     yield chunk as Buffer;
@@ -134,7 +137,9 @@ async function readTags(file: string, starts: readonly string[]): Promise<string
     if (path === '' || starts.includes(directory)) continue;
     if (await isCacheTag(Buffer.from(path, 'latin1'))) directories.push(directory);
   }
-  return directories.sort();
+  // What lies inside another cache is left out with it.
+  const sorted = directories.sort();
+  return sorted.filter((path) => !sorted.some((other) => path.startsWith(`${other}/`)));
 }
 
 async function collectText(program: RunningProgram): Promise<string> {

@@ -55,9 +55,9 @@ export function planChanges(scan: Scan, taken: Taken, catalogue: Catalogue): Cha
     }
     const path = (before ?? after)?.path ?? '';
     if (!isOrderable(path)) why = 'a file name holds a byte that cannot be put in order';
-    if (after !== undefined && isUnsettled(after, scan)) unsettled.push(path);
     const change = changeOf(taken, before, after);
     if (change === undefined) return;
+    if (change.after !== undefined && isUnsettled(change.after, scan)) unsettled.push(path);
     count(totals, change.before, -1);
     count(totals, change.after, 1);
     changes.push(change);
@@ -156,8 +156,8 @@ export async function planWalk(
       const entry = parseRecord(record);
       if (entry === undefined) return;
       if (!isOrderable(entry.path)) notKept ??= 'a file name holds a byte that cannot be put in order';
-      if (isUnsettled(entry, scan)) unsettled.push(entry.path);
       if (taken !== undefined && !taken(entry.path, entry.type === 'd')) return;
+      if (isUnsettled(entry, scan)) unsettled.push(entry.path);
       count(totals, entry, 1);
       if (entry.type !== 'f') return;
       if (changedSince === undefined || Number(entry.ctime) >= changedSince) {
