@@ -5,7 +5,13 @@ export default defineConfig({
     projects: [
       {
         // Fast and without root, beside what they test; and the rules of the house itself.
-        test: { name: 'unit', include: ['src/**/*.test.ts', 'packaging/**/*.test.ts', 'test/house/**/*.test.ts'] },
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'packaging/**/*.test.ts', 'test/house/**/*.test.ts'],
+          // Properties take thousands of steps, and a busy machine its time; what hangs is still told.
+          testTimeout: 30_000,
+          sequence: { groupOrder: 0 },
+        },
       },
       {
         // The real executables of a fresh build, as a person calls them.
@@ -13,7 +19,8 @@ export default defineConfig({
           name: 'cli',
           include: ['test/cli/**/*.test.ts'],
           globalSetup: ['test/helpers/build-first.ts'],
-          testTimeout: 20_000,
+          testTimeout: 30_000,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -28,6 +35,7 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts'],
           globalSetup: ['test/helpers/only-on-a-private-machine.ts'],
           fileParallelism: false,
+          sequence: { groupOrder: 2 },
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },
