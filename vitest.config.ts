@@ -25,7 +25,13 @@ export default defineConfig({
       },
       {
         // As root on the machine itself: that what runs on a private machine leaves this one as it was.
-        test: { name: 'outside', include: ['test/outside/**/*.test.ts'], testTimeout: 60_000, fileParallelism: false },
+        test: {
+          name: 'outside',
+          include: ['test/outside/**/*.test.ts'],
+          testTimeout: 60_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 3 },
+        },
       },
       {
         // As root on a private machine, one file after the other: they share its users, its sshd, its /etc.
