@@ -196,7 +196,7 @@ export function pullWithRules(
     write(filterList(rules));
     writeRaw(Buffer.concat([...names.map((name) => Buffer.from(`${name}\0`)), Buffer.from([0])]));
     // Whatever it sends is kept; nothing is asked for.
-    await Promise.race([data.take(1 << 20), wait(2000)]);
+    await Promise.race([data.take(1 << 20), wait(800)]);
   });
 }
 

@@ -11,7 +11,11 @@ export async function serverState({ but }: { but?: RegExp } = {}): Promise<strin
   return [...lines, planted.stdout].sort();
 }
 
-/** Processes of the receiving user. */
+/** Processes of the receiving user that run. What has ended waits here for an init that this machine does not have. */
 export async function receiverProcesses(): Promise<string> {
-  return (await command(['ps', '-u', 'byteback', '-o', 'args='])).stdout.trim();
+  const { stdout } = await command(['ps', '-u', 'byteback', '-o', 'stat=,args=']);
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('Z'))
+    .join('\n');
 }

@@ -81,6 +81,7 @@ const scenarios: Record<string, () => Promise<void>> = {
     expect((await wire.complete(run)).exitCode).toBe(11);
     going.kill('SIGKILL');
     await ended;
+    await until('the session is over', async () => (await receiverProcesses()) === '');
   },
   'CC05 a push that was killed, then complete': async () => {
     const run = await wire.prepare();
@@ -358,9 +359,9 @@ const scenarios: Record<string, () => Promise<void>> = {
     const before = await machine.snapshots('mallory.example');
     const run = await wire.prepare();
     await wire.push(run, `${honest}/`);
-    const replies = await Promise.all(Array.from({ length: 8 }, () => wire.complete(run)));
+    const replies = await Promise.all(Array.from({ length: 5 }, () => wire.complete(run)));
     for (const { exitCode } of replies) expect([0, 11]).toContain(exitCode);
-    for (let i = 0; i < 8; i += 1) await wire.complete(run);
+    for (let i = 0; i < 3; i += 1) await wire.complete(run);
     expect(await machine.snapshots('mallory.example')).toHaveLength(before.length + 1);
   },
   'TI02 TI03 TI05 FS05 names that would steer a terminal': async () => {
@@ -390,7 +391,7 @@ const scenarios: Record<string, () => Promise<void>> = {
     }
   },
   'WF01 a pull with rules of the peer’s own that name files of the server': async () => {
-    for (const file of [join(alice.place, 'current/fs/payroll.txt'), '/etc/passwd', '/etc/byteback/authorized_keys']) {
+    for (const file of [join(alice.place, 'current/fs/payroll.txt'), '/etc/byteback/authorized_keys']) {
       for (const rule of [`.- ${file}`, `. ${file}`, `:- ${file}`, `: ../../../../../..${file}`]) {
         const { messages, data } = await pullWithRules(pullSession(), [rule], ['file']);
         expect(messages + data.toString('latin1')).not.toContain(secret);
