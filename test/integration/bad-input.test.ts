@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, copyFile, mkdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { command, must, type Outcome } from '../helpers/command.ts';
 import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
@@ -30,7 +30,7 @@ async function withChanged(path: string, content: string, action: () => Promise<
 }
 
 beforeAll(async () => {
-  machine = await installedMachine();
+  machine = await installedMachine({ size: '600M' });
   tree = `${machine.disk}/tree`;
   await mkdir(tree);
   await writeFile(`${tree}/file`, 'content\n');
@@ -105,8 +105,8 @@ describe('a client', () => {
   });
 
   it('more than the store can hold: 13, before anything is sent', async () => {
-    await writeFile(`${tree}/huge`, '');
-    await truncate(`${tree}/huge`, 100 * 1024 ** 3);
+    // Its blocks are allocated, though nothing was written: holes would not count.
+    await must(['fallocate', '--length', '800M', `${tree}/huge`]);
     const outcome = await backup();
     await rm(`${tree}/huge`);
     expectError(outcome, 'byteback-backup', 13, /the store is full/);
