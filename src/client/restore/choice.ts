@@ -1,3 +1,4 @@
+import { format } from 'date-fns/format';
 import { BytebackError } from '../../errors.ts';
 import type { SnapshotEntry, Version } from '../../protocol/messages.ts';
 import { parseSnapshotName, type SnapshotName, snapshotTime } from '../../protocol/names.ts';
@@ -70,12 +71,17 @@ export function snapshotOf(wish: Wish, snapshots: readonly SnapshotEntry[]): Sna
     const name = names.findLast((candidate) => (snapshotTime(candidate) ?? new Date(0)) <= wish.time);
     if (name !== undefined) return name;
     throw new BytebackError('usage', {
-      what: `there is no snapshot as old as ${wish.time.toISOString()}`,
+      what: `there is no snapshot as old as ${bothTimes(wish.time)}`,
       why: `the oldest is ${names[0]}`,
       fix: `take that one: --snapshot ${names[0]}`,
     });
   }
   return undefined;
+}
+
+/** A time as a person typed it, and as snapshots are named. */
+function bothTimes(time: Date): string {
+  return `${format(time, 'yyyy-MM-dd HH:mm:ss')} (${time.toISOString().slice(0, 19)}Z)`;
 }
 
 function nearestInWords(time: Date | undefined, names: readonly SnapshotName[]): string {

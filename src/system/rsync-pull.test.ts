@@ -1,0 +1,73 @@
+import { describe, expect, test } from 'vitest';
+import { isRefusal, parseRsyncWords } from '../protocol/rsync-options.ts';
+import { type Pull, parsePullItem, pullArgv } from './rsync-pull.ts';
+
+const pull: Omit<Pull, 'mode'> = {
+  sessionArgv: ['ssh', '-F', '/etc/byteback/ssh_config'],
+  host: 'byteback@vault',
+  remoteCommand: 'restore 2026-11-20T030000Z',
+  listFile: '/tmp/list',
+  directory: '/srv/out',
+  ioTimeoutMs: 60_000,
+};
+
+describe('pullArgv', () => {
+  test('brings everything that belongs to a file, from a list of names', () => {
+    const argv = pullArgv({ ...pull, mode: { kind: 'fresh' } });
+    for (const word of [
+      '-aHAX',
+      '-r',
+      '--numeric-ids',
+      '--from0',
+      '--files-from=/tmp/list',
+      '--partial',
+      '--timeout=60',
+    ]) {
+      expect(argv).toContain(word);
+    }
+    expect(argv.slice(-3)).toEqual(['--', 'byteback@vault:.', '/srv/out/']);
+  });
+
+  test('writes no half file over one that is in use, and keeps what it replaces', () => {
+    const argv = pullArgv({ ...pull, mode: { kind: 'over', suffix: '.before-2026-11-21T000000Z', keepParents: true } });
+    expect(argv).toEqual(
+      expect.arrayContaining([
+        '--partial-dir=.byteback-partial',
+        '--backup',
+        '--suffix=.before-2026-11-21T000000Z',
+        '--no-implied-dirs',
+      ]),
+    );
+    expect(argv).not.toContain('--partial');
+    expect(pullArgv({ ...pull, mode: { kind: 'over', suffix: undefined, keepParents: false } })).not.toContain(
+      '--backup',
+    );
+  });
+
+  test('compares without writing', () => {
+    expect(pullArgv({ ...pull, mode: { kind: 'compare', keepParents: false } })).toEqual(
+      expect.arrayContaining(['--dry-run', '--checksum']),
+    );
+  });
+});
+
+test.each([
+  ['-lHogDtpAXrRSe.iLsfxCIvu --numeric-ids --timeout=60 --files-from=- --from0 . .'],
+  ['-nlHogDtpAXrcRe.iLsfxCIvu --numeric-ids --timeout=60 --files-from=- --from0 . .'],
+  [
+    '-blHogDtpAXrRe.iLsfxCIvu --suffix=.before-2026-11-21T000000Z --numeric-ids --timeout=60 --files-from=- --from0 --no-implied-dirs . .',
+  ],
+])('the server takes what rsync makes of it: %s', (words) => {
+  expect(isRefusal(parseRsyncWords('pull', words.split(' ')))).toBe(false);
+});
+
+test('items', () => {
+  expect(parsePullItem('=>f.st...... 12 srv/a\\#012b')).toEqual({
+    flags: '>f.st......',
+    content: true,
+    sizeBytes: 12,
+    name: Buffer.from('srv/a\nb'),
+  });
+  expect(parsePullItem('=cd+++++++++ 0 srv/')).toMatchObject({ content: false, name: Buffer.from('srv/') });
+  expect(parsePullItem('sent 5 bytes')).toBeUndefined();
+});
