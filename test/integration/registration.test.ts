@@ -381,6 +381,47 @@ describe('the root helper', () => {
   });
 });
 
+describe('the user byteback, wholly taken over', () => {
+  const asUser = (...argv: string[]) =>
+    command(['setpriv', '--reuid', 'byteback', '--regid', 'byteback', '--clear-groups', '--', ...argv], {
+      input: '',
+      cwd: '/',
+    });
+
+  it('can write nothing that sshd, sudo or the next log-in reads', async () => {
+    const before = await state();
+    for (const path of [
+      ...[
+        '/usr/lib/byteback/home/.ssh',
+        '/usr/lib/byteback/home/.profile',
+        '/etc/byteback/new',
+        registry,
+        '/etc/byteback/.registry.lock',
+      ],
+      ...[
+        '/byteback/new',
+        '/byteback/clients/new',
+        '/byteback/clients/alice.example/new',
+        '/byteback/.byteback/new',
+        '/etc/sudoers.d/new',
+      ],
+      ...['/byteback/clients/alice.example/current/new', '/byteback/clients/alice.example/current/run.json'],
+    ]) {
+      expect([path, (await asUser('tee', '-a', '--', path)).exitCode]).not.toEqual([path, 0]);
+      expect([
+        path,
+        (await asUser('mv', '-T', '--', '/byteback/clients/alice.example/current/fs', path)).exitCode,
+      ]).not.toEqual([path, 0]);
+    }
+    expect(await state()).toBe(before);
+  });
+
+  it('cannot hold the registry up', async () => {
+    const lock = await asUser('flock', '--nonblock', '/etc/byteback/.registry.lock', 'true');
+    expect(lock.exitCode).not.toBe(0);
+  });
+});
+
 describe.each([['an admin key'], ['the password']])('%s', (which) => {
   const credential = () => (which === 'the password' ? ('password' as const) : { key: machine.adminKey });
 
