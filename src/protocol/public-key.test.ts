@@ -58,6 +58,7 @@ describe('publicKeyOn', () => {
     ['a short ed25519 key', `ssh-ed25519 ${blobOf('ssh-ed25519', Buffer.alloc(31, 9))}`],
     ['a length that overflows', `ssh-ed25519 ${Buffer.from('ffffffff', 'hex').toString('base64')}`],
     ['another inner type', `ssh-ed25519 ${good['ssh-rsa']}`],
+    ['another inner type of the same shape', `ssh-ed25519 ${blobOf('ssh-ed25510', Buffer.alloc(32, 9))}`],
     ['another outer type', `ssh-rsa ${ed25519}`],
     ['a certificate', 'ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQ='],
     ['a DSA key', `ssh-dss ${blobOf('ssh-dss', exponent)}`],
