@@ -69,6 +69,21 @@ test('a usage error without a fix points to the help; others are left as they ar
   expect(err).toBe('byteback-backup: no\n');
 });
 
+test('what the machine refuses is no bug', () => {
+  const denied = Object.assign(new Error('EACCES: permission denied'), {
+    code: 'EACCES',
+    path: '/var/lib/x\u001b',
+    syscall: 'open',
+  });
+  expect(reportError(denied, context)).toBe('usage');
+  expect(err).toBe('byteback-backup: cannot open /var/lib/x\\x1b\n  why: permission denied\n  fix: run it as root\n');
+  const full = Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', path: '/var', syscall: 'mkdir' });
+  expect(reportError(full, context)).toBe('usage');
+  // A code that nobody foresaw, or no path to look at, is still one.
+  expect(reportError(Object.assign(new Error('EBADF'), { code: 'EBADF', path: '/x' }), context)).toBe('bug');
+  expect(reportError(Object.assign(new Error('EACCES'), { code: 'EACCES' }), context)).toBe('bug');
+});
+
 test('anything may be thrown', () => {
   expect(reportError('text', context)).toBe('bug');
   expect(reportError(undefined, context)).toBe('bug');

@@ -3,6 +3,7 @@ import { nearest } from '../config/nearest.ts';
 import { BytebackError, type ExitName, type Explanation, exitCodes, reasonOf } from '../errors.ts';
 import { errorForm } from '../output/error-form.ts';
 import { printable } from '../output/printable.ts';
+import { escapeName } from '../protocol/file-name.ts';
 
 /** Where and how a failure is told. */
 export interface ReportContext {
@@ -45,6 +46,8 @@ function explain(error: unknown, context: ReportContext): { exit: ExitName; expl
     const help = error.exit === 'usage' && fix === undefined ? `${context.program} --help` : undefined;
     return { exit: error.exit, explanation: { ...rest, ...((fix ?? help) ? { fix: (fix ?? help) as string } : {}) } };
   }
+  const refusal = explainSystemError(error);
+  if (refusal !== undefined) return { exit: 'usage', explanation: refusal };
   if (error instanceof CLIError) return { exit: 'usage', explanation: explainUsage(error, context) };
   return {
     exit: 'bug',
@@ -56,6 +59,24 @@ function explain(error: unknown, context: ReportContext): { exit: ExitName; expl
         : 'please report it; run it again with --debug to see where it happened',
     },
   };
+}
+
+/** What the kernel refuses because of this machine's state, which is no bug of ours. */
+const systemErrors: Readonly<Record<string, readonly [why: string, fix: string]>> = {
+  EACCES: ['permission denied', 'run it as root'],
+  EPERM: ['the operation is not permitted', 'run it as root'],
+  ENOSPC: ['no space is left on the device', 'free some space there'],
+  EDQUOT: ['the disk quota is used up', 'free some space there'],
+  EROFS: ['the file system is mounted read-only', 'mount it for writing'],
+};
+
+function explainSystemError(error: unknown): Explanation | undefined {
+  const { code = '', path, syscall } = (error instanceof Error ? error : {}) as NodeJS.ErrnoException;
+  const known = Object.hasOwn(systemErrors, code) ? systemErrors[code] : undefined;
+  // Without a path nobody knows what to look at: then the stack is needed.
+  if (known === undefined || path === undefined) return undefined;
+  const [why, fix] = known;
+  return { what: `cannot ${syscall ?? 'use'} ${escapeName(path)}`, why, fix };
 }
 
 /** What is wrong on the command line, in our form: oclif's own errors are several lines of its own. */
