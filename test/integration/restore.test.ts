@@ -106,6 +106,42 @@ describe('listing', () => {
     expect((await restore('gone')).stdout).toContain(names[0]);
   });
 
+  it('finds by pattern, in the newest snapshot, in one, or in all', async () => {
+    const paths = async (...words: string[]) => {
+      const { versions } = JSON.parse((await restore('--json', ...words)).stdout) as {
+        versions: { path: string; snapshot: string }[];
+      };
+      return versions.map(({ path, snapshot }) => `${path.slice(tree.length + 1)} ${names.indexOf(snapshot)}`);
+    };
+    expect(await paths('*')).toEqual(['deep 2', 'link 2', 'new 2', 'page 2', 'same 2']);
+    expect(await paths('{gone,new}', '--snapshot', names[0] ?? '')).toEqual(['gone 0']);
+    expect(await paths('**/f*')).toEqual(['deep/er/file 2', 'deep/fifo 2']);
+    expect(await paths('--all', '[gn]*')).toEqual(['gone 0', 'new 2']);
+    expect(await restore('zz*')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('matches it') });
+  });
+
+  it('shows what is gone, and what changed', async () => {
+    const { deleted } = JSON.parse((await restore('--deleted', '--json')).stdout) as { deleted: object[] };
+    expect(deleted).toEqual([{ path: `${tree}/gone`, snapshot: names[0], sizeBytes: 18 }]);
+    expect((await restore('--deleted', 'deep')).stdout).toBe('nothing is gone\n');
+    const { from, to, largest, totals } = JSON.parse((await restore('--changed', '--json')).stdout) as {
+      from: string;
+      to: string;
+      largest: { path: string; change: string }[];
+      totals: Record<string, { paths: number; bytes: number }>;
+    };
+    expect([from, to]).toEqual(names.slice(1));
+    expect(largest.map(({ path, change }) => `${change} ${path.slice(tree.length + 1)}`)).toEqual([
+      'added deep/large',
+      'added new',
+      'content page',
+    ]);
+    expect(totals.added).toEqual({ paths: 2, bytes: 60 * 1024 ** 2 + 18 });
+    const since = await restore('--changed', '--since', names[0] ?? '', '--snapshot', names[1] ?? '');
+    expect(since.stdout).toMatch(/^removed +18 bytes +- +.*gone$/m);
+    expect(await restore('--changed', '--snapshot', names[0] ?? '')).toMatchObject({ exitCode: 2 });
+  });
+
   it('says where else a path is, and what there is not', async () => {
     expect(await restore('--snapshot', names[2] ?? '', 'gone')).toMatchObject({
       exitCode: 2,
