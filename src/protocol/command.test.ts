@@ -40,8 +40,10 @@ describe('the commands of byteback', () => {
     },
   );
 
-  it('separate names its run', () => {
+  it('separate and replay name their run', () => {
     expect(accepted(`separate ${run}`)).toEqual({ verb: 'separate', run });
+    expect(accepted(`replay ${run}`)).toEqual({ verb: 'replay', run });
+    expect(refusalOf(`replay ${run} /`)).toContain('no word');
     expect(refusalOf('separate')).toContain('run id');
     expect(refusalOf(`separate ${run.toUpperCase()}`)).toContain('run id');
     expect(refusalOf(`separate ${run} .`)).toContain('no word');
@@ -124,6 +126,14 @@ describe('the options of a push', () => {
     expect(argvOf(more)).toEqual(
       expect.arrayContaining(['--compress-choice=zstd', '--compress-level=3', '--bwlimit=1024']),
     );
+  });
+
+  it('delete what a list names and the client has no more, but only with a list', () => {
+    const list = `transfer ${run} --server -lHogDtpAXRe.LsfxCIvu --log-format=%i --timeout=600 --force --delete-missing-args -@-1 --partial --numeric-ids . .`;
+    expect(argvOf(list)).toContain('--delete-missing-args');
+    refusalOf(list.replace('AXRe', 'AXre'));
+    refusalOf(list.replace('AXRe', 'AXRre'));
+    refusalOf(list.replace('AXRe', 'AXe'));
   });
 
   it('clamps the time without a byte, and adds one where none is asked for', () => {
@@ -301,7 +311,7 @@ describe('the table of attacks', () => {
 
 /** Every word that a rebuilt argv may be made of. */
 const allowedWord =
-  /^(?:rsync|--server|--sender|-[lHogDtpAXnbrdRWcISxzv]+e\.[iLsfxCIvu]*|--fake-super|--confine-root=\/data|\.|-@-1|-B\d+|--(?:timeout|bwlimit|compress-level)=\d+|--compress-choice=(?:zstd|lz4|zlibx|zlib|none)|--(?:new|old)-compress|--checksum-choice=(?:xxh128|xxh3|xxh64|md5|sha1|auto)|--info=[A-Z0-4,]+|--numeric-ids|--inplace|--no-r|--delete(?:-before|-during|-delay|-after|-excluded)?|--force|--partial|--stats|--log-format=(?:X|%i|%i%I|%o)|--files-from=-|--from0|--no-relative|--no-implied-dirs|--suffix=\.before-[0-9T-]+Z)$/;
+  /^(?:rsync|--server|--sender|-[lHogDtpAXnbrdRWcISxzv]+e\.[iLsfxCIvu]*|--fake-super|--confine-root=\/data|\.|-@-1|-B\d+|--(?:timeout|bwlimit|compress-level)=\d+|--compress-choice=(?:zstd|lz4|zlibx|zlib|none)|--(?:new|old)-compress|--checksum-choice=(?:xxh128|xxh3|xxh64|md5|sha1|auto)|--info=[A-Z0-4,]+|--numeric-ids|--inplace|--no-r|--delete(?:-before|-during|-delay|-after|-excluded|-missing-args)?|--force|--partial|--stats|--log-format=(?:X|%i|%i%I|%o)|--files-from=-|--from0|--no-relative|--no-implied-dirs|--suffix=\.before-[0-9T-]+Z)$/;
 
 function checkArgv(direction: 'push' | 'pull', options: RsyncOptions): void {
   const argv = buildRsyncArgv(direction, options, server);
@@ -310,6 +320,7 @@ function checkArgv(direction: 'push' | 'pull', options: RsyncOptions): void {
   expect(argv.filter((word) => word === '.').length).toBe(2);
   expect(argv).toContain('--fake-super');
   expect(new Set(argv.slice(0, -2)).size).toBe(argv.length - 2);
+  if (argv.includes('--delete-missing-args')) expect(argv[2]).toMatch(/^-[^er]*R[^er]*e\./);
   expect(argv.includes('--sender')).toBe(direction === 'pull');
   const seconds = Number(/^--timeout=(\d+)$/.exec(argv.find((word) => word.startsWith('--timeout=')) ?? '')?.[1]);
   expect(seconds).toBeGreaterThan(0);

@@ -144,6 +144,10 @@ export function parseRsyncWords(direction: Direction, words: readonly string[]):
 
 function whyNotTogether({ letters }: Letters, long: ReadonlyMap<string, string>): Refusal | undefined {
   if (letters.has('S') && long.has('--inplace')) return { refusal: '-S and --inplace do not go together' };
+  // With a list of names it deletes what the list names and the client has no more. A walk has --delete for that.
+  if (long.has('--delete-missing-args') && (letters.has('r') || !letters.has('R'))) {
+    return { refusal: '--delete-missing-args is not allowed without a list of names' };
+  }
   const when = [...long.keys()].filter((name) => /^--delete(?:-(?:before|during|delay|after))?$/.test(name));
   if (when.length > 1) return { refusal: `${when.join(' and ')} do not go together` };
   return undefined;

@@ -50,7 +50,7 @@ export function commandOf({ how }: Attack, target: Target): string | undefined {
 export function inOurWords(command: string, run: string, snapshot: string): string | undefined {
   const [, first, rest] = /^rsync (--server --sender|--server) (.*)$/s.exec(command) ?? [];
   if (first === undefined || rest === undefined) return undefined;
-  const words = rest.replace(/^-(?:logDtpr|lXXogDtpr)e/, '-lHogDtpAXre');
+  const words = rest.replace(/^-logDtpre/, '-lHogDtpAXre').replace(/^-lXXogDtpre/, '-lHogDtpAXXre');
   const at = words.indexOf(' ');
   const [letters, options] = at === -1 ? [words, ''] : [words.slice(0, at), words.slice(at + 1)];
   return first === '--server'

@@ -14,8 +14,11 @@ export async function serverState({ but }: { but?: RegExp } = {}): Promise<strin
 /** Processes of the receiving user that run. What has ended waits here for an init that this machine does not have. */
 export async function receiverProcesses(): Promise<string> {
   const { stdout } = await command(['ps', '-u', 'byteback', '-o', 'stat=,args=']);
-  return stdout
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('Z'))
-    .join('\n');
+  return (
+    stdout
+      .split('\n')
+      // sshd's own half of a session ends a moment after its client.
+      .filter((line) => line !== '' && !line.startsWith('Z') && !line.includes('sshd: '))
+      .join('\n')
+  );
 }
