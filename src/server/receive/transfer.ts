@@ -64,17 +64,22 @@ export async function transfer(session: Session, run: RunId, options: RsyncOptio
       room <= 0
         ? { exitCode: 1, failure: storeFull(room) }
         : await receiveFiles(session, lock, options, serverSide, growth);
-    const recorded = await askRoot('snapshot', {
-      verb: 'event',
-      client,
-      run,
-      exitCode: Math.min(255, end.exitCode),
-      failure: end.failure === undefined ? null : failureOf(end.failure),
-    });
-    return { exitCode: end.exitCode, failure: end.failure ?? errorOf(failureIn(recorded)) };
+    return await record(client, run, end);
   } finally {
     await lock.release();
   }
+}
+
+/** Has the end written into the run's record by root; without that no snapshot is made of it. */
+async function record(client: ClientName, run: RunId, end: SessionEnd): Promise<SessionEnd> {
+  const recorded = await askRoot('snapshot', {
+    verb: 'event',
+    client,
+    run,
+    exitCode: Math.min(255, end.exitCode),
+    failure: end.failure === undefined ? null : failureOf(end.failure),
+  });
+  return { exitCode: end.exitCode, failure: end.failure ?? errorOf(failureIn(recorded)) };
 }
 
 async function receiveFiles(
@@ -118,7 +123,7 @@ export async function workInPlace(session: Session, run: RunId, task: 'separate'
     requireOpen(await readRecord(store.runFile(client)), run);
     const directory = store.fsDir(client);
     const room = await roomBytes(directory);
-    if (room <= 0) return { exitCode: 1, failure: storeFull(room) };
+    if (room <= 0) return await record(client, run, { exitCode: 1, failure: storeFull(room) });
     const program = await startInJail({
       directory,
       access: 'write',
@@ -128,7 +133,10 @@ export async function workInPlace(session: Session, run: RunId, task: 'separate'
       stderr: 'pipe',
       lockFd: lock.fd,
     });
-    return await supervise(program, { idleTimeoutMs: session.idleTimeoutMs, watchSpaceAt: directory }, session.say);
+    const limits = { idleTimeoutMs: session.idleTimeoutMs, watchSpaceAt: directory };
+    const end = await supervise(program, limits, session.say);
+    // What was left half done must not become a snapshot: only a transfer that ends well mends it.
+    return end.exitCode === 0 && end.failure === undefined ? end : await record(client, run, end);
   } finally {
     await lock.release();
   }
