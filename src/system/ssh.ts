@@ -29,7 +29,7 @@ export class SshError extends BytebackError {
 
   constructor(kind: SshFailureKind, host: string, stderr: string, fix: string) {
     super(kind === 'unreachable' ? 'unreachable' : kind === 'configuration' ? 'usage' : 'refused', {
-      what: `cannot reach ${host}`,
+      what: kind === 'permission' ? `${host} refused the log-in` : `cannot reach ${host}`,
       why: lastLine(stderr, kind),
       fix,
     });
@@ -71,8 +71,14 @@ function lastLine(stderr: string, kind: SshFailureKind): string {
     .split(/\r?\n/)
     .map((line) => line.trim())
     .filter((line) => line !== '' && !/^@+$/.test(line));
+  // Through another host (ProxyJump) the last line only says that the way ended; the one before says why.
+  const cause = lines.findLast(
+    (line) => !/^(?:kex_exchange_identification: )?Connection (?:closed|reset) by UNKNOWN port/.test(line),
+  );
   const telling = kind === 'hostKeyChanged' ? lines.find((line) => /IDENTIFICATION HAS CHANGED/.test(line)) : undefined;
-  return `ssh: ${telling?.replaceAll('@', '').trim() ?? lines.at(-1) ?? 'the connection was closed without a word'}`;
+  const said =
+    telling?.replaceAll('@', '').trim() ?? cause ?? lines.at(-1) ?? 'the connection was closed without a word';
+  return `ssh: ${said.replace(/^ssh: /, '')}`;
 }
 
 function explain(target: SshTarget, stderr: string): SshError {

@@ -147,7 +147,14 @@ async function matchesOf(
 }
 
 function nothingMatches(path: Buffer, where: string): FoundPath {
-  return { path, versions: [], elsewhere: { why: `nothing in ${where} matches it` } };
+  return {
+    path,
+    versions: [],
+    elsewhere: {
+      why: `nothing in ${where} matches it`,
+      fix: 'with --all, every snapshot is looked through; ** stands for directories at any depth',
+    },
+  };
 }
 
 /** All that matches in one snapshot, page by page. */
