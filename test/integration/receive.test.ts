@@ -38,7 +38,7 @@ afterAll(async () => {
 const fs = () => join(web1.place, 'current/fs');
 const runRecord = async () => JSON.parse(await readFile(join(web1.place, 'current/run.json'), 'utf8'));
 const jailed = async () =>
-  (await command(['pgrep', '-u', 'byteback', '-x', 'rsync'])).stdout.trim().split('\n').filter(Boolean);
+  (await command(['pgrep', '-u', 'byteback', '-f', '^rsync --server'])).stdout.trim().split('\n').filter(Boolean);
 
 /** Waits until something holds, for 20 seconds at most. */
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
@@ -225,7 +225,8 @@ describe('runs', () => {
       const ended = once(going, 'exit');
       await until('bytes arrive', async () => (await jailed()).length > 1);
       if (victim === 'client') going.kill('SIGKILL');
-      else if (victim === 'byteback-receive') await must(['pkill', '-KILL', '-u', 'byteback', '-f', '^byteback-receive ']);
+      else if (victim === 'byteback-receive')
+        await must(['pkill', '-KILL', '-u', 'byteback', '-f', '^byteback-receive ']);
       else await must(['pkill', '-KILL', '-u', 'byteback', '-x', victim]);
       await ended;
       await until(`nothing is left after ${victim}`, async () => (await jailed()).length === 0);

@@ -42,7 +42,7 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
   }
   throw new Error(`it never came to be: ${what}`);
 }
-const receives = async () => (await command(['pgrep', '-u', 'byteback', '-x', 'rsync'])).exitCode === 0;
+const receives = async () => (await command(['pgrep', '-u', 'byteback', '-f', '^rsync --server'])).exitCode === 0;
 function expectRefused({ exitCode, stderr }: Outcome, why = 'byteback: '): void {
   expect(stderr).toContain(why);
   expect([76, 12]).toContain(exitCode);
@@ -88,7 +88,7 @@ const scenarios: Record<string, () => Promise<void>> = {
     const going = wire.startPush(run, `${join(machine.disk, 'slow')}/`, '--bwlimit=2m');
     const ended = once(going, 'exit');
     await until('it receives', receives);
-    await must(['pkill', '-KILL', '-u', 'byteback', '-x', 'rsync']);
+    await must(['pkill', '-KILL', '-u', 'byteback', '-f', '^rsync --server']);
     await ended;
     await until('the session is over', async () => !(await receives()));
     await until('the lock is free', async () => (await wire.complete(run)).exitCode !== 11);
