@@ -1,5 +1,5 @@
 import { judgeRun } from '../../src/retention/admission.ts';
-import { growthLimitBytes, whyDestructive } from '../../src/retention/guards.ts';
+import { growthLimitBytes, usualRunBytes, whyDestructive } from '../../src/retention/guards.ts';
 import { emptyHistory, type History, historyBytes, recordDeletion, recordRun } from '../../src/retention/history.ts';
 import { expectedNeedBytes, freeSpaceToReach } from '../../src/retention/need.ts';
 import { fairBytesPerWeight, isWithinShare } from '../../src/retention/shares.ts';
@@ -160,6 +160,7 @@ class Simulation {
     delete client.refusedSince;
     client.allowed = false;
     client.waiting = [];
+    const usual = usualRunBytes(client.history.runs);
     const bytesBefore = model.client(name).treeBytes;
     const { name: lastGood, time: lastTime = 0 } = client.history.entries.at(-1) ?? {};
     const { writtenBytes, diedBytes, peakBytes } = model.run(name, time, day, written);
@@ -168,6 +169,7 @@ class Simulation {
     recordRun(client.history, { name: String(time), time, status: 'ok', writtenBytes, diedBytes });
     client.historyBytes = historyBytes(client.history.entries);
     const reason = whyDestructive({
+      usualBytes: usual,
       filesBefore: someFiles,
       filesNow: someFiles,
       bytesBefore,

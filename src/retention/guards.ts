@@ -14,12 +14,18 @@ export interface GrowthRule {
   readonly floorBytes: number;
 }
 
+/** The second largest of a client's recent runs, in bytes: what it writes on a busy day; undefined while too little is known. */
+export function usualRunBytes(runs: readonly RunFigures[]): number | undefined {
+  const sizes = ordinaryRuns(runs).map((run) => run.writtenBytes);
+  if (sizes.length < runsToJudge) return undefined;
+  sizes.sort((a, b) => b - a);
+  return sizes[1] ?? 0;
+}
+
 /** The most that a run may write before it counts as suddenly much larger, in bytes; Infinity while too little is known. */
 export function growthLimitBytes(runs: readonly RunFigures[], { factor, floorBytes }: GrowthRule): number {
-  const sizes = ordinaryRuns(runs).map((run) => run.writtenBytes);
-  if (sizes.length < runsToJudge) return Number.POSITIVE_INFINITY;
-  sizes.sort((a, b) => b - a);
-  return Math.max((sizes[1] ?? 0) * factor, floorBytes);
+  const usual = usualRunBytes(runs);
+  return usual === undefined ? Number.POSITIVE_INFINITY : Math.max(usual * factor, floorBytes);
 }
 
 /** What a run found and wrote, against the run before it. */
@@ -30,12 +36,16 @@ export interface TreeChange {
   readonly bytesNow: number;
   /** Bytes of content of the files that were sent: what a rewritten tree shows itself by. */
   readonly sentBytes: number;
+  /** The most that its runs usually write; undefined while too little is known. */
+  readonly usualBytes?: number | undefined;
   /** Time since the run before. */
   readonly elapsedMs: number;
 }
 
 /** The part of a tree that must be gone or rewritten at once. */
 const destroyedPart = 0.5;
+/** A tree that is rewritten so often that a run writes nearly this much more than usual is not in danger. */
+const unusualFactor = 3;
 /** What changed in more time than this did not change suddenly. */
 const suddenMs = 30 * 86_400_000;
 
@@ -52,6 +62,7 @@ export function whyDestructive(change: TreeChange): string | undefined {
   if (gone >= destroyedPart) return `${percent(gone)} of its ${filesBefore.toLocaleString('en')} files are gone`;
   const lost = 1 - bytesNow / bytesBefore;
   if (lost >= destroyedPart) return `${percent(lost)} of its data are gone`;
+  if (change.usualBytes !== undefined && sentBytes < change.usualBytes * unusualFactor) return undefined;
   // What is sent is new or rewritten; growth of the tree is no rewriting.
   const rewritten = Math.min(bytesBefore, sentBytes - Math.max(0, bytesNow - bytesBefore)) / bytesBefore;
   if (rewritten >= destroyedPart) return `${percent(rewritten)} of its data were rewritten at once`;

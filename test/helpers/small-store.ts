@@ -1,6 +1,6 @@
 /** A real store on a small btrfs in an image file, filled without any network: for tests of pruning. */
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ServerConfig } from '../../src/config/server-config.ts';
@@ -11,7 +11,7 @@ import { createClientDirectories, createStore, type Store } from '../../src/serv
 import { createReadOnlySnapshot } from '../../src/system/btrfs.ts';
 import type { Clock } from '../../src/system/clock.ts';
 import type { Log } from '../../src/system/log.ts';
-import { must } from './command.ts';
+import { command, must } from './command.ts';
 
 /** A store that a test made. */
 export interface SmallStore {
@@ -57,7 +57,10 @@ export async function makeSmallStore(
     },
     log: { lines, step: keepLine, info: keepLine, warn: keepLine, debug: () => undefined, progress: () => undefined },
     remove: async () => {
-      await must(['umount', mount]);
+      // A program of a pruner that was killed may not have ended yet.
+      for (let attempt = 0; attempt < 20 && (await command(['umount', mount])).exitCode !== 0; attempt += 1) {
+        await new Promise((done) => setTimeout(done, 250));
+      }
       await rm(work, { recursive: true });
     },
   };
@@ -176,7 +179,13 @@ export async function fillWith(path: string): Promise<number> {
   return (await stat(path)).size;
 }
 
-/** What a file of the store says, as an object. */
-export async function readJson(path: string): Promise<unknown> {
-  return JSON.parse(await readFile(path, 'utf8'));
+/** Writes one file of a size, or says that it does not fit. */
+export async function fillUpTo(path: string, size: number): Promise<'written' | 'full'> {
+  try {
+    await writeFile(path, noise(path, size), { flush: size > 100_000 });
+    return 'written';
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    return 'full';
+  }
 }

@@ -25,7 +25,7 @@ const harmlessPart = 0.01;
 /**
  * Lets a run in, or does not: it must fit, if need be after pruning, and it must not be suddenly much larger than usual
  * and cost history.
- * @throws BytebackError refused when it is too large, storeFull when no room can be made.
+ * @throws BytebackError storeFull when it is too large to have room made for it, or no room can be made.
  */
 export async function admit(client: ClientName, announcedBytes: number, deps: PruneDeps): Promise<Admitted> {
   const { store, config, log, clock } = deps;

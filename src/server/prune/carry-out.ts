@@ -7,8 +7,8 @@ import type { StoredSnapshot } from './contents.ts';
 import { deleteSnapshot } from './delete.ts';
 import type { Seen } from './look.ts';
 import type { Deletion, PruneDeps } from './prune.ts';
-import { freeDataChunks } from './reserve.ts';
-import { readSpace, type Space } from './space.ts';
+import { freeDataChunks, keepReserve, readStoreSpace } from './reserve.ts';
+import type { Space } from './space.ts';
 import { inBytes, inPercent } from './words.ts';
 
 /** What was done. */
@@ -19,19 +19,26 @@ interface Done {
   readonly why?: string;
 }
 
+/** While metadata are short, data chunks are moved together after so many deletions. */
+const deletionsPerMove = 4;
+/** With room for data, no more than this are deleted for metadata alone: history is not thrown after what does not help. */
+const mostForMetadata = 12;
+
 /** Deletes one snapshot after the other, and looks at the disk after each, until there is enough or nothing more may go. */
 export async function carryOut(seen: Seen, aim: Aim, deps: PruneDeps): Promise<Done> {
   const { store, log, config } = deps;
   const deleted: Deletion[] = [];
   const measure = async () => {
-    seen.space = await readSpace(store.root, config.prune.startPercent);
+    seen.space = await readStoreSpace(store, config.prune.startPercent);
     return seen.space;
   };
-  if (seen.space.freeBytes < seen.space.dataFreeBytes) {
-    // Data have room, metadata have not: no snapshot has to go for what moving chunks may give.
-    const moved = await freeDataChunks(store, log, async () => (await measure()).freeBytes >= aim.freeBytes);
-    if (moved) return { deleted, space: seen.space };
+  if (seen.space.metadataShort) {
+    // Data may have room that metadata have not: no snapshot has to go for what moving chunks may give.
+    await freeDataChunks(store, log, async () => !(await measure()).metadataShort);
+    await keepReserve(store, seen.space, log);
+    await measure();
   }
+  let sinceMoved = 0;
   const steps = pruneStepByStep(() => seen.state(), aim);
   for (;;) {
     const { value, done } = steps.next();
@@ -40,6 +47,17 @@ export async function carryOut(seen: Seen, aim: Aim, deps: PruneDeps): Promise<D
     if (outcome === undefined) continue;
     deleted.push(outcome.deletion);
     await writeLedger(store, seen.ledger, log);
+    sinceMoved += 1;
+    if (seen.space.metadataShort && sinceMoved % deletionsPerMove === 0) {
+      // What was deleted made room in data chunks, which moving needs: now it may work.
+      await freeDataChunks(store, log, async () => !(await measure()).metadataShort);
+      await keepReserve(store, seen.space, log);
+      await measure();
+      if (seen.space.metadataShort && seen.space.dataFreeBytes >= aim.freeBytes && deleted.length >= mostForMetadata) {
+        const why = `metadata are short (${seen.space.metadataFreePercent.toFixed(1)} % free), data are not, and deleting snapshots does not help; the disk must be enlarged, or files in it that are not byteback's removed`;
+        return { deleted, space: seen.space, why };
+      }
+    }
     if (!outcome.spaceIsBack) {
       const why = 'the space of what was deleted has not come back yet; nothing more is deleted until it has';
       return { deleted, space: seen.space, why };
@@ -63,14 +81,14 @@ async function deleteOne(decision: Decision, seen: Seen, { store, log, clock, co
     return undefined;
   }
   const before = seen.space;
-  const after = await readSpace(store.root, config.prune.startPercent);
+  const after = await readStoreSpace(store, config.prune.startPercent);
   seen.space = after;
   const freedBytes = Math.max(0, after.dataFreeBytes - before.dataFreeBytes);
   recordDeletion(ledgerClient(seen.ledger, client).history, snapshot, freedBytes);
   await appendToLedger(store, [{ at: clock.now().toISOString(), event: 'pruned', client, snapshot, freedBytes }], log);
   const free = `${inBytes(after.freeBytes)} free (${inPercent(after.freeBytes, after.totalBytes)})`;
   log.step(`pruned ${client} ${snapshot}: freed ${inBytes(freedBytes)}; ${free}`);
-  return { deletion: { client, snapshot, reason, freedBytes }, spaceIsBack };
+  return { deletion: { client, snapshot, reason, freedBytes, freeBytes: after.freeBytes }, spaceIsBack };
 }
 
 function findStored(seen: Seen, client: string, name: string): StoredSnapshot | undefined {

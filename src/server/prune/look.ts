@@ -8,8 +8,9 @@ import { appendToLedger, type Ledger, readLedger, writeLedger } from '../ledger.
 import { readSnapshots, type StoredSnapshot } from './contents.ts';
 import { observe } from './observe.ts';
 import type { PruneDeps, PruneOptions } from './prune.ts';
+import { readStoreSpace } from './reserve.ts';
 import { completedBy, differ, parseSettings, policyOf, type Settings, settingsOf } from './settings.ts';
-import { readSpace, type Space } from './space.ts';
+import type { Space } from './space.ts';
 import { inBytes } from './words.ts';
 
 /** Everything that a prune decides upon, as it is on the disk now. */
@@ -40,7 +41,7 @@ export async function look(
   const [contents, ledger, space] = await Promise.all([
     readSnapshots(store),
     readLedger(store, log),
-    readSpace(store.root, config.prune.startPercent),
+    readStoreSpace(store, config.prune.startPercent),
   ]);
   const { lines, disasters } = await observe(ledger, contents, { now, log });
   if (record) {
@@ -108,9 +109,10 @@ export async function look(
   }
   ledger.settings = chosen.settings;
   if (record) await writeLedger(store, ledger, log);
-  const { metadataFreePercent, dataFreeBytes } = space;
-  if (space.freeBytes < dataFreeBytes)
-    log.info(`metadata are short: ${metadataFreePercent.toFixed(1)} % free; data: ${inBytes(dataFreeBytes)}`);
+  if (space.metadataShort) {
+    const free = `${space.metadataFreePercent.toFixed(1)} % free, data: ${inBytes(space.dataFreeBytes)}`;
+    log.info(`metadata are short: ${free}`);
+  }
   return aim === undefined ? chosen : Object.assign(chosen, { aim });
 }
 

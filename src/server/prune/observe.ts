@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { reasonOf } from '../../errors.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { type RunRecord, RunRecordSchema } from '../../protocol/run-record.ts';
-import { whyDestructive } from '../../retention/guards.ts';
+import { usualRunBytes, whyDestructive } from '../../retention/guards.ts';
 import { type History, recordDeletion, recordRun } from '../../retention/history.ts';
 import { bytesWrittenSince, generationOf } from '../../system/btrfs-changes.ts';
 import { isMissing } from '../../system/files.ts';
@@ -53,10 +53,12 @@ export async function observe(
       observed.lines.push({ at, event: 'lost', client, snapshot: name, why: 'no longer on the disk' });
     }
     const known = new Set(history.entries.map(({ name }) => name));
+    // A ledger that is begun anew says nothing of what was suspicious in its time.
+    const judge = known.size > 0;
     for (const [index, snapshot] of snapshots.entries()) {
       if (known.has(snapshot.name)) continue;
       const timeoutMs = Math.min(measureMs, Math.max(0, until - performance.now()));
-      await observeRun(ledger, snapshot, snapshots[index - 1], { observed, at, timeoutMs, log });
+      await observeRun(ledger, snapshot, snapshots[index - 1], { observed, at, timeoutMs, log, judge });
     }
   }
   return observed;
@@ -66,7 +68,13 @@ async function observeRun(
   ledger: Ledger,
   snapshot: StoredSnapshot,
   previous: StoredSnapshot | undefined,
-  { observed, at, timeoutMs, log }: { observed: Observed; at: string; timeoutMs: number; log: Log },
+  {
+    observed,
+    at,
+    timeoutMs,
+    log,
+    judge,
+  }: { observed: Observed; at: string; timeoutMs: number; log: Log; judge: boolean },
 ): Promise<void> {
   const { client, name, time } = snapshot;
   const its = ledgerClient(ledger, client);
@@ -78,7 +86,13 @@ async function observeRun(
   const grown = figures === undefined ? 0 : figures.totalBytes - (its.treeBytes ?? 0);
   const diedBytes = Math.max(0, writtenBytes - Math.max(0, grown));
   const { files: filesNow, totalBytes: bytesNow } = figures ?? {};
-  if (filesNow !== undefined && bytesNow !== undefined && its.treeFiles !== undefined && its.treeBytes !== undefined) {
+  if (
+    judge &&
+    filesNow !== undefined &&
+    bytesNow !== undefined &&
+    its.treeFiles !== undefined &&
+    its.treeBytes !== undefined
+  ) {
     const sentBytes = Math.max(figures?.sentBytes ?? 0, measured ?? 0);
     const reason = whyDestructive({
       filesBefore: its.treeFiles,
@@ -86,6 +100,7 @@ async function observeRun(
       bytesBefore: its.treeBytes,
       bytesNow,
       sentBytes,
+      usualBytes: usualRunBytes(its.history.runs),
       elapsedMs: time - (previous?.time ?? 0),
     });
     if (reason !== undefined) observed.disasters.push({ client, reason, lastGood: previous?.name });
@@ -99,6 +114,7 @@ async function observeRun(
     client,
     snapshot: name,
     writtenBytes,
+    diedBytes,
     ...(bytesNow === undefined ? {} : { treeBytes: bytesNow }),
   });
 }

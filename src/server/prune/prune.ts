@@ -10,8 +10,8 @@ import type { Log } from '../../system/log.ts';
 import type { Store } from '../store.ts';
 import { carryOut } from './carry-out.ts';
 import { look } from './look.ts';
-import { keepReserve } from './reserve.ts';
-import { readSpace, type Space } from './space.ts';
+import { keepReserve, readStoreSpace } from './reserve.ts';
+import type { Space } from './space.ts';
 import { inBytes, inPercent } from './words.ts';
 
 /** What a prune is asked for. */
@@ -43,7 +43,10 @@ export interface Deletion {
   readonly client: string;
   readonly snapshot: string;
   readonly reason: string;
+  /** What the disk had more free afterwards. */
   readonly freedBytes: number;
+  /** What was free then. */
+  readonly freeBytes: number;
 }
 
 /** How a prune ended. */
@@ -80,7 +83,7 @@ export async function prune(options: PruneOptions, deps: PruneDeps): Promise<Pru
   await mkdir(join(store.stateDir, 'ledger'), { recursive: true, mode: 0o700 });
   const lock = await pruneLock(store, clock, options.demand === undefined ? 0 : patienceMs);
   if (lock === undefined) {
-    const space = await readSpace(store.root, config.prune.startPercent);
+    const space = await readStoreSpace(store, config.prune.startPercent);
     log.info('another prune is at work');
     return unchanged(options, space, 'busy', 'another prune is at work');
   }

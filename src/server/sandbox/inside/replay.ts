@@ -36,8 +36,7 @@ export async function replay(list: Buffer): Promise<{ ok: true; failed: number }
     }
     for (const [index, { place, to }] of staged.toSorted((a, b) => depth(a.to) - depth(b.to)).entries()) {
       const done = await tried(async () => {
-        const parent = to.lastIndexOf('/') > 0 ? to.subarray(0, to.lastIndexOf('/')) : undefined;
-        if (parent !== undefined) await mkdir(parent, { recursive: true, mode: 0o700 });
+        await makeWay(to, async (path) => rename(path, below(stage, `way-${index}`)));
         if (await exists(to)) await rename(to, below(stage, `old-${index}`));
         await rename(place, to);
       });
@@ -47,6 +46,20 @@ export async function replay(list: Buffer): Promise<{ ok: true; failed: number }
     await rm(stage, { recursive: true, force: true });
   }
   return { ok: true, failed };
+}
+
+/** Makes the directories on the way to a path; what stands there and is none is put aside. */
+async function makeWay(path: Buffer, putAside: (path: Buffer) => Promise<void>): Promise<void> {
+  for (let end = path.indexOf('/'); end > 0; end = path.indexOf('/', end + 1)) {
+    const directory = path.subarray(0, end);
+    const stats = await lstat(directory).catch((error: unknown) => {
+      if (isMissing(error)) return undefined;
+      throw error;
+    });
+    if (stats?.isDirectory()) continue;
+    if (stats !== undefined) await putAside(directory);
+    await mkdir(directory, { mode: 0o700 });
+  }
 }
 
 /** False when the file system refuses; whatever else is thrown is a bug. */
