@@ -50,7 +50,7 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
   const signal = input.signal === undefined ? {} : { signal: input.signal };
   const find = start(findArgv(input, tags), { stdout: 'pipe', stderr: 'pipe', cwd: '/', ...signal });
   // Read from the very beginning: a stream that nobody reads is drained after a moment.
-  const found = (find.stdout ?? Readable.from([])).pipe(new PassThrough());
+  const output = (find.stdout ?? Readable.from([])).pipe(new PassThrough());
   const sort = start(['sort', '-z', '-S', sortMemory, '-T', input.workDirectory, '-o', file], {
     stdin: 'pipe',
     stderr: 'pipe',
@@ -60,7 +60,7 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
     const [findSaid, sortSaid] = await Promise.all([
       collectText(find),
       collectText(sort),
-      pipeline(withWays(input, found), sort.stdin as NodeJS.WritableStream).catch((error: unknown) => {
+      pipeline(withWays(input, output), sort.stdin as NodeJS.WritableStream).catch((error: unknown) => {
         input.signal?.throwIfAborted();
         throw error;
       }),
@@ -68,7 +68,9 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
     const { exitCode } = await sort.ended;
     input.signal?.throwIfAborted();
     if (exitCode !== 0) throw new Error(`sort exited ${exitCode}: ${sortSaid.trim()}`);
-    const incomplete = whyIncomplete(findSaid);
+    const found = await find.ended;
+    // 1: it complained of something, which its messages tell; whatever else ended it may have cut its list.
+    const incomplete = found.exitCode > 1 ? `find exited ${found.exitCode}` : whyIncomplete(findSaid);
     const cacheDirectories = await readTags(tags, input.starts);
     return { file, beganAt, cacheDirectories, ...(incomplete === undefined ? {} : { incomplete }) };
   } finally {

@@ -28,7 +28,8 @@ export interface ChangePlan {
   readonly totals: Totals;
   readonly moves: readonly Move[];
   readonly send: SendPlan;
-  /** The same without the moves' help: when the server cannot replay them, everything is walked instead. */
+  /** Every file that differs in anything from what it was, moved or not: what is compared by checksum in a full walk. */
+  readonly touched: readonly string[];
   readonly unsettled: readonly string[];
 }
 
@@ -83,9 +84,10 @@ export function planChanges(scan: Scan, taken: Taken, catalogue: Catalogue): Cha
     changes.push({ path, before: { ...entry, ctime: '' }, after: entry });
     if (isUnsettled(entry, scan)) unsettled.push(path);
   }
+  const touched = changes.filter(({ after }) => after?.type === 'f').map(({ path }) => path);
   const moves = findMoves(changes);
   const send = planSending(changesAfter(changes, moves), { fromBytes: largeBytes, blockSizeFor });
-  return { totals, moves, send, unsettled };
+  return { totals, moves, send, touched, unsettled };
 }
 
 function isUnsettled(entry: Entry, scan: Scan): boolean {

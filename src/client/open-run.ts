@@ -113,7 +113,7 @@ async function send(
   moved: Moved,
 ): Promise<Sent> {
   const { log } = context;
-  const known = await sending.since(prepared.generation);
+  const known = sending.since(prepared.generation);
   const transferContext = (expectedBytes: number): TransferContext => ({
     session: context.session,
     run: prepared.run,
@@ -138,7 +138,7 @@ async function send(
   }
   log.info(`walking everything on both sides: ${why}`);
   const walk = await sending.walk();
-  const result = await walkAll(transferContext(walk.changedBytes), plan, walk, context.workDirectory);
+  const result = await walkAll(transferContext(walk.changedBytes), plan, walk, sending.touched, context.workDirectory);
   return { ...result, totals: walk.totals, unsettled: walk.unsettled, since: undefined, notKept: walk.notKept };
 }
 
@@ -182,7 +182,8 @@ async function complete(
     // The server prunes before it answers, and waits for btrfs to give the space back.
     ask(connection, 'complete', request, CompleteReplySchema, { timeoutMs: 6 * 3_600_000, signal: session.signal }),
   );
-  await forgetOthers(stateDir, run);
+  // A run of single sources leaves the older catalogue: it still tells which files have another ctime.
+  if (sending.keepsCatalogue) await forgetOthers(stateDir, run);
   log.step(`snapshot ${snapshot}`);
   const durationMs = Math.max(0, clock.now().getTime() - context.startedAt.getTime());
   return { status, run, snapshot, unread, figures: { ...figures, durationMs }, deletedFiles: moved.deletedFiles };

@@ -84,6 +84,7 @@ export async function walkAll(
   context: TransferContext,
   plan: Plan,
   walk: WalkPlan,
+  touched: readonly string[],
   workDirectory: string,
 ): Promise<PassesEnd> {
   const { log } = context;
@@ -93,6 +94,15 @@ export async function walkAll(
     log.step(`sending ${files} large files in place`);
     await transfer(context, { kind: 'inPlace', listFile: path, blockSizeBytes });
   }
+  const ends: PassesEnd[] = [];
+  if (touched.length > 0) {
+    // rsync's look at size and time alone would miss a file that was rewritten and given its old time again.
+    log.step(`comparing ${touched.length} files by checksum`);
+    const listFile = join(workDirectory, 'touched');
+    await writeFileAtomically(listFile, listOf(touched), { mode: 0o600 });
+    ends.push(await transfer(context, { kind: 'list', listFile, checksum: true }));
+  }
   log.step('sending everything else');
-  return transfer(context, { kind: 'everything', rulesFile });
+  ends.push(await transfer(context, { kind: 'everything', rulesFile }));
+  return together(ends);
 }

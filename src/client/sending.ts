@@ -23,12 +23,17 @@ export interface KnownChanges {
 
 /** What a run will send: the changes when they are known, and a full walk when they are not. */
 export interface Sending {
-  /** The changes since the newest catalogue; undefined when there is none that helps. */
+  /** The changes since the newest catalogue, if it turns out to be the server's generation; undefined without one. */
   readonly changes: KnownChanges | undefined;
   /** The changes since the run that the server says it holds; a text says why they are not known. */
-  since(generation: string | null): Promise<KnownChanges | string>;
+  since(generation: string | null): KnownChanges | string;
   /** What a full walk needs; worked out once. */
   walk(): Promise<WalkPlan>;
+  /**
+   * Files that may look the same by size and time on both sides of a full walk and are not: those with another ctime than
+   * at the last run that is known of, whatever became of it.
+   */
+  readonly touched: readonly string[];
   /** Whether the scan may become the catalogue. */
   readonly keepsCatalogue: boolean;
 }
@@ -40,43 +45,52 @@ const fullWalkEveryMs = 30 * 24 * 3_600_000;
 export async function decideSending(plan: Plan, context: SendingContext): Promise<Sending> {
   const { catalogues, damaged } = await readCatalogues(context.stateDir);
   const told = new Map<Catalogue, KnownChanges | string>();
-  const changesSince = async (catalogue: Catalogue): Promise<KnownChanges | string> => {
-    const known = told.get(catalogue);
-    if (known !== undefined) return known;
-    const result = await compareWith(catalogue, plan, context);
-    told.set(catalogue, result);
-    return result;
+  const changesSince = (catalogue: Catalogue): KnownChanges | string => {
+    const known = told.get(catalogue) ?? compareWith(catalogue, plan);
+    told.set(catalogue, known);
+    return known;
   };
-  const [newest] = catalogues;
-  const first = newest === undefined ? undefined : await changesSince(newest);
+  const intact: Catalogue[] = [];
+  for (const catalogue of catalogues) if (await isIntact(catalogue)) intact.push(catalogue);
+  const torn = damaged || intact.length < catalogues.length;
+  const [newest] = intact;
+  const first = newest === undefined ? undefined : changesSince(newest);
+  const since = (generation: string | null) => {
+    const catalogue = intact.find(({ run }) => run === generation);
+    const why = whyWalk(plan, context, catalogue);
+    if (why !== undefined) return why;
+    if (generation === null) return 'the last run did not complete, or there was none';
+    if (catalogue !== undefined) return changesSince(catalogue);
+    return torn ? 'the catalogue of the last run is damaged' : 'there is no catalogue of the last run';
+  };
+  const hoped = newest === undefined ? undefined : since(newest.run);
   let walk: Promise<WalkPlan> | undefined;
   return {
-    changes: typeof first === 'object' ? first : undefined,
+    changes: typeof hoped === 'object' ? hoped : undefined,
+    touched: typeof first === 'object' ? first.plan.touched : [],
     keepsCatalogue: context.everything,
     walk: () => {
       walk ??= planWalk(plan.scan, plan.taken, context);
       return walk;
     },
-    since: async (generation) => {
-      if (context.full) return 'it was asked for';
-      if (!context.everything) return 'single sources were named';
-      if (generation === null) return 'the last run did not complete, or there was none';
-      const catalogue = catalogues.find(({ run }) => run === generation);
-      if (catalogue !== undefined) return changesSince(catalogue);
-      return damaged ? 'the catalogue of the last run is damaged' : 'there is no catalogue of the last run';
-    },
+    since,
   };
 }
 
-async function compareWith(catalogue: Catalogue, plan: Plan, context: SendingContext): Promise<KnownChanges | string> {
+/** Why a full walk is due whatever the server has, or undefined. */
+function whyWalk(plan: Plan, context: SendingContext, catalogue: Catalogue | undefined): string | undefined {
   if (context.full) return 'it was asked for';
   if (!context.everything) return 'single sources were named';
   if (plan.scan.incomplete !== undefined) return `not everything could be scanned: ${plan.scan.incomplete}`;
-  if (plan.taken === undefined) return 'the rules can only be understood by rsync';
+  if (catalogue === undefined) return undefined;
   if (catalogue.rules !== plan.identity) return 'what is left out has changed';
   if (context.now.getTime() - catalogue.fullWalkAt > fullWalkEveryMs) return 'the last one was 30 days ago';
   if (catalogue.fullWalkAt > context.now.getTime()) return 'the clock was set back';
-  if (!(await isIntact(catalogue))) return 'the catalogue of the last run is damaged';
+  return undefined;
+}
+
+function compareWith(catalogue: Catalogue, plan: Plan): KnownChanges | string {
+  if (plan.taken === undefined) return 'the rules can only be understood by rsync';
   const changes = planChanges(plan.scan, plan.taken, catalogue);
   return 'why' in changes ? changes.why : { catalogue, plan: changes };
 }

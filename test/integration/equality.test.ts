@@ -1,0 +1,108 @@
+import { existsSync } from 'node:fs';
+import { mkdir, truncate, writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type RunReport, runBackup } from '../../src/client/run-backup.ts';
+import { loadClientConfig } from '../../src/config/client-config.ts';
+import { clientPaths } from '../../src/config/paths.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { type Log, silentLog } from '../../src/system/log.ts';
+import { must } from '../helpers/command.ts';
+import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
+import { editTree, randomFrom } from '../helpers/random-edits.ts';
+
+// The heart of it: whatever was done to a tree, the snapshot equals it, although only the changes were sent.
+const rounds = Number(process.env['ROUNDS'] ?? 6);
+const seed = Number(process.env['SEED'] ?? 20_261_120);
+
+let machine: InstalledMachine;
+const disks: string[] = [];
+/** xfs where the machine has it; every machine that byteback runs its tests on has the other two. */
+const kinds = (['ext4', 'btrfs', 'xfs'] as const).filter((kind) => kind !== 'xfs' || existsSync('/usr/sbin/mkfs.xfs'));
+
+beforeAll(async () => {
+  machine = await installedMachine({ serverArguments: [] });
+  await must(['sed', '-i', 's/^snapshots_per_day.*/snapshots_per_day = 100000/', '/etc/byteback/server.toml']);
+});
+
+afterAll(async () => {
+  for (const disk of disks) await must(['umount', disk]);
+  await machine?.dispose();
+});
+
+/** One run, and what it said. */
+async function backUp(client: TestClient): Promise<{ report: RunReport; said: string[] }> {
+  const paths = clientPaths(client.env);
+  const said: string[] = [];
+  const log: Log = { ...silentLog, step: (text) => said.push(text), info: (text) => said.push(text) };
+  const report = await runBackup(
+    { retryNumber: 0 },
+    {
+      config: await loadClientConfig(paths),
+      paths,
+      log,
+      clock: systemClock,
+      signal: new AbortController().signal,
+      version: 'test',
+    },
+  );
+  return { report, said };
+}
+
+/** What a full rsync by checksum would still send to, or delete from, the newest snapshot; and names whose links differ. */
+async function differences(client: TestClient, tree: string): Promise<string> {
+  const snapshot = (await machine.snapshots(client.name)).at(-1);
+  const copy = `${client.place}/snapshots/${snapshot}/fs${tree}`;
+  const { stdout } = await must([
+    ...['rsync', '-aHAXnic', '--delete', '--numeric-ids', '--modify-window=-1', '-M--fake-super'],
+    ...[`${tree}/`, `${copy}/`],
+  ]);
+  const links = async (directory: string) => {
+    const { bytes } = await must(['find', '.', '-type', 'f', '-links', '+1', '-printf', '%n %P\\0'], {
+      cwd: directory,
+    });
+    return bytes.toString('latin1').split('\0').toSorted();
+  };
+  const [here, there] = [await links(tree), await links(copy)];
+  return (
+    stdout +
+    here
+      .filter((each) => !there.includes(each))
+      .concat(there.filter((each) => !here.includes(each)))
+      .join('\n')
+  );
+}
+
+async function makeDisk(kind: 'ext4' | 'xfs' | 'btrfs'): Promise<string> {
+  const file = `${machine.scratch}/${kind}.img`;
+  const place = `${machine.scratch}/${kind}`;
+  await writeFile(file, '');
+  await truncate(file, 700 * 1024 * 1024);
+  await must([`mkfs.${kind}`, '-q', ...(kind === 'ext4' ? ['-F'] : ['-f']), file]);
+  await mkdir(place);
+  await must(['mount', '-o', 'loop', file, place]);
+  disks.push(place);
+  return place;
+}
+
+describe.each(kinds)('on %s', (kind) => {
+  it('each snapshot equals the source after random edits', { timeout: 3_600_000 }, async () => {
+    const disk = await makeDisk(kind);
+    const tree = `${disk}/tree`;
+    await mkdir(tree);
+    const client = await machine.client(`on-${kind}`);
+    await writeFile(`${client.configDir}/client.toml`, `destination = "byteback@127.0.0.1:"\nsource = ["${tree}"]\n`);
+    const random = randomFrom(seed);
+    await editTree(tree, random, 150);
+    const walks: string[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      const edits = round === 0 ? [] : await editTree(tree, random, 1 + Math.floor(random() * 40));
+      const { said, report } = await backUp(client);
+      walks.push(...said.filter((line) => line.startsWith('walking everything')));
+      expect(report.status, said.join('\n')).toBe('ok');
+      const left = await differences(client, tree);
+      expect(left, `round ${round}\n${said.join('\n')}\n${edits.join('\n')}`).toBe('');
+    }
+    // Only the first run walks everything: otherwise the rest of this test shows nothing.
+    expect(walks).toEqual(['walking everything on both sides: the last run did not complete, or there was none']);
+  });
+});
