@@ -25,6 +25,8 @@ const maxRequestBytes = 128 * 1024 * 1024;
 export const jailedProgramArgv = (task: JailedTask): [string, ...string[]] => [
   '/usr/lib/byteback/node',
   '--disable-warning=ExperimentalWarning',
+  // A client decides how much there is to look at; a dozen such programs must fit into a small server.
+  '--max-old-space-size=512',
   '/usr/lib/byteback/jailed.mjs',
   task,
 ];

@@ -538,6 +538,51 @@ describe('forged file lists', () => {
     await rm(join(fs(), 'fake'), { force: true });
   });
 
+  it('lists of names to work on that lead out', async () => {
+    const before = await serverState(elsewhere);
+    const run = await wire.prepare();
+    const out = [
+      '../../../alice.example/current/fs/payroll.txt',
+      '/etc/passwd',
+      '..',
+      '',
+      'a/../../b',
+      '/proc/self/environ',
+    ];
+    const pairs = out.flatMap((path) => [path, 'stolen', 'file', path]);
+    for (const [verb, names] of [
+      ['separate', out],
+      ['replay', pairs],
+      ['replay', ['an odd number']],
+    ] as const) {
+      const { exitCode } = await wire.ask(`${verb} ${run}`, Buffer.from(names.map((name) => `${name}\0`).join('')));
+      expect([0, 76]).toContain(exitCode);
+    }
+    expect(await serverState(elsewhere)).toEqual(before);
+    expect((await command(['grep', '-r', secret, fs()])).stdout).toBe('');
+  });
+
+  it('looks up nothing outside, whatever the patterns', async () => {
+    for (const path of [
+      '/../../../../alice.example/current/fs/payroll.txt',
+      '/**/../../../**/payroll.txt',
+      '/{..,.}/{..,.}/{..,.}/*',
+    ]) {
+      const found = await wire.ask('find', { snapshot, patterns: [path] });
+      expect(found.stdout).not.toContain('payroll');
+      expect((await wire.ask('changes', { from: snapshot, to: snapshot, path })).stdout).not.toContain('payroll');
+    }
+    const missing = '2001-01-01T000000Z';
+    for (const [verb, request] of [
+      ['find', { snapshot: missing, patterns: ['/*'] }],
+      ['find', { snapshot: '../../alice.example/current', patterns: ['/*'] }],
+      ['changes', { from: missing, to: snapshot, path: '/' }],
+      ['changes', { from: snapshot, to: '../..', path: '/' }],
+    ] as const) {
+      expect(await wire.reply(verb, request)).toMatchObject({ ok: false });
+    }
+  });
+
   it('a peer that says something true is served', async () => {
     const run = await wire.prepare();
     const { messages } = await pushForged(sessionFor(run), [top, file('d/f'), { name: 'd', mode: 0o40700 }]);
