@@ -23,7 +23,7 @@ afterAll(async () => {
 const invasion = (mark: string) => `
   set -e
   useradd --system ${mark}
-  echo "${mark} ALL=(root) NOPASSWD: ALL" >/etc/sudoers.d/${mark} || mkdir -p /etc/sudoers.d
+  mkdir -p /etc/sudoers.d && echo "${mark} ALL=(root) NOPASSWD: ALL" >/etc/sudoers.d/${mark}
   mkdir -p /etc/ssh/sshd_config.d && echo "# ${mark}" >/etc/ssh/sshd_config.d/${mark}.conf
   echo "# ${mark}" >>/etc/fstab
   mkdir /${mark} /usr/lib/${mark} && echo "${mark}" >/usr/bin/${mark}
