@@ -4,7 +4,8 @@ import { failureOf } from '../server/helper-request.ts';
 import { answerHelper, type HelperAnswer } from '../server/runs/helper.ts';
 import { openStore } from '../server/store.ts';
 import { systemClock } from '../system/clock.ts';
-import { silentLog } from '../system/log.ts';
+import { openJournal } from '../system/journal.ts';
+import type { Log } from '../system/log.ts';
 
 /**
  * `byteback-snapshot`: the root helper that opens and closes runs. sudo starts it for the user byteback, without
@@ -22,20 +23,29 @@ async function answer(): Promise<HelperAnswer> {
   const config = await loadServerConfig();
   const store = await openStore(config);
   const clock = systemClock;
-  const log = silentLog;
   return answerHelper(process.stdin, {
     config,
     store,
     clock,
     admit: async (client, bytes) => {
       const { admit } = await import('../server/prune/admit.ts');
-      return await admit(client, bytes, { config, store, clock, log });
+      return await logged((log) => admit(client, bytes, { config, store, clock, log }));
     },
     pruneAfterwards: async () => {
       const { prune } = await import('../server/prune/prune.ts');
-      await prune({ mode: 'run', order: 'importance' }, { config, store, clock, log });
+      await logged((log) => prune({ mode: 'run', order: 'importance' }, { config, store, clock, log }));
     },
   });
+}
+
+/** What is deleted, and why, stands in the system's log: nobody sees what this program prints. */
+async function logged<T>(act: (log: Log) => Promise<T>): Promise<T> {
+  const journal = openJournal('byteback-prune');
+  try {
+    return await act(journal);
+  } finally {
+    await journal.close();
+  }
 }
 
 process.umask(0o022);

@@ -3,9 +3,8 @@ import { parsePercent, parseSize, sizeForm } from '../config/units.ts';
 import { BytebackError } from '../errors.ts';
 import { type Column, table } from '../output/table.ts';
 import { countInWords, sizeInWords } from '../output/units.ts';
-import type { Decision } from '../retention/types.ts';
 import { openServer } from '../server/open-server.ts';
-import { type PruneReport, prune } from '../server/prune/prune.ts';
+import { type PruneReport, prune, type ToldDecision } from '../server/prune/prune.ts';
 
 /** `byteback-prune`. */
 export class PruneCommand extends BaseCommand {
@@ -115,26 +114,26 @@ function planText(report: PruneReport): string {
   if (report.mode === 'list' && staying.length > 0) lines.push('These stay:\n', table(staying, stayingColumns));
   else if (staying.length > 0)
     lines.push(
-      `${countInWords(staying.length, 'other snapshot')} stay${staying.length === 1 ? 's' : ''}; for all of them and why: byteback-prune --list`,
+      `${countInWords(staying.length, 'other snapshot')} ${staying.length === 1 ? 'stays' : 'stay'}; all of them, and why: byteback-prune --list`,
     );
   return lines.join('\n');
 }
 
 /** What is said of the client's share stands in the log and in --json; a screen has 80 columns. */
-function shortReason({ reason }: Decision): string {
+function shortReason({ reason }: ToldDecision): string {
   return reason.split('; ')[0] ?? '';
 }
 
-const goingColumns: readonly Column<Decision & { index: number }>[] = [
+const goingColumns: readonly Column<ToldDecision & { index: number }>[] = [
   { title: '#', text: ({ index }) => String(index + 1), align: 'right' },
   { title: 'client', text: ({ client }) => client },
-  { title: 'snapshot', text: ({ snapshot }) => snapshot.name },
-  { title: 'frees', text: ({ freesBytes }) => `~${sizeInWords(Math.round(freesBytes))}`, align: 'right' },
+  { title: 'snapshot', text: ({ snapshot }) => snapshot },
+  { title: 'frees', text: ({ freesBytes }) => `~${sizeInWords(freesBytes)}`, align: 'right' },
   { title: 'why', text: shortReason },
 ];
 
-const stayingColumns: readonly Column<Decision>[] = [
+const stayingColumns: readonly Column<ToldDecision>[] = [
   { title: 'client', text: ({ client }) => client },
-  { title: 'snapshot', text: ({ snapshot }) => snapshot.name },
+  { title: 'snapshot', text: ({ snapshot }) => snapshot },
   { title: 'why', text: ({ reason }) => reason },
 ];

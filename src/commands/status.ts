@@ -50,7 +50,11 @@ function serverText({ store, clients }: ServerStatus, now: Date): string {
     `store ${store.path}: ${sizeInWords(usedBytes)} of ${sizeInWords(store.totalBytes)} used (${percent(usedBytes)}), ` +
     `${sizeInWords(store.freeBytes)} free; pruned below ${store.pruneBelowPercent} %\n\n`;
   if (clients.length === 0) return `${head}no clients yet; for each one: byteback client invite NAME`;
-  return head + table(clients, clientColumns(now));
+  const forecasts = clients.flatMap(({ forecast }) => (forecast === null ? [] : [forecast]));
+  const paused = clients.flatMap(({ name, pruningPaused }) =>
+    pruningPaused === null ? [] : [`${name}: pruning is paused: ${pruningPaused}; when all is well: byteback release`],
+  );
+  return [head + table(clients, clientColumns(now)), ...forecasts, ...paused].join('\n');
 }
 
 function clientColumns(now: Date): Column<ClientStatus>[] {

@@ -6,8 +6,10 @@ import type { ClientName, SnapshotName } from '../protocol/names.ts';
 import { type RunRecord, RunRecordSchema } from '../protocol/run-record.ts';
 import type { Clock } from '../system/clock.ts';
 import { isMissing } from '../system/files.ts';
+import { silentLog } from '../system/log.ts';
 import { readHolds } from './holds.ts';
 import { readSnapshots, type StoredSnapshot } from './prune/contents.ts';
+import { forecastInWords, readForecast } from './prune/forecast.ts';
 import { readSpace } from './prune/space.ts';
 import { entriesOf, readRegistry } from './registry.ts';
 import type { Store } from './store.ts';
@@ -45,6 +47,10 @@ export interface ClientStatus {
   readonly openRunSince: string | null;
   /** The newest snapshot is much older than this client's rhythm lets expect. */
   readonly overdue: boolean;
+  /** Why its pruning is paused; null when it is not. */
+  readonly pruningPaused: string | null;
+  /** How far back its history goes, and would go: "143 days of history at today's churn; …". Null before the first prune. */
+  readonly forecast: string | null;
 }
 
 const hourMs = 3_600_000;
@@ -71,11 +77,12 @@ export async function readServerStatus(
   { clock }: { clock: Clock },
 ): Promise<ServerStatus> {
   const { startPercent } = config.prune;
-  const [space, snapshots, holds, registry] = await Promise.all([
+  const [space, snapshots, holds, registry, forecast] = await Promise.all([
     readSpace(store.root, startPercent, { sync: false }),
     readSnapshots(store),
     readHolds(store),
     readRegistry(registryFile),
+    readForecast({ config, store, clock, log: silentLog }),
   ]);
   const registered = new Set(entriesOf(registry).flatMap((entry) => (entry.role === 'client' ? [entry.name] : [])));
   const names = [...new Set([...registered, ...snapshots.keys()])].toSorted();
@@ -84,6 +91,7 @@ export async function readServerStatus(
     const newest = its.at(-1);
     const [oldest] = its;
     const current = await readRecord(store.runFile(name));
+    const history = forecast.clients.find(({ client }) => client === name);
     return {
       name,
       registered: registered.has(name),
@@ -96,6 +104,8 @@ export async function readServerStatus(
         its.map(({ time }) => time),
         clock.now().getTime(),
       ),
+      pruningPaused: holds.paused.find(({ client }) => client === name)?.reason ?? null,
+      forecast: history === undefined ? null : forecastInWords(history, forecast.extraBytes),
     };
   });
   return {

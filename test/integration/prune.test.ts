@@ -64,7 +64,7 @@ describe('400 days of three clients on 1 GiB', () => {
   beforeAll(async () => {
     small = await makeSmallStore(1024 * mebibyte);
     for (const [index, name] of ['web1', 'db1', 'mail1'].entries()) {
-      clients.push(new SmallClient(small.store, name, (index + 1) * 128 * 1024));
+      clients.push(new SmallClient(small.store, name, (index + 1) * 256 * 1024));
     }
     for (const client of clients) await client.create();
   });
@@ -77,7 +77,7 @@ describe('400 days of three clients on 1 GiB', () => {
   }, async () => {
     const { store, config, clock, log } = small;
     const deps = { config, store, clock, log };
-    const files = Array.from({ length: 150 }, (_, index) => `file-${index}`);
+    const files = Array.from({ length: 75 }, (_, index) => `file-${index}`);
     const shadow = new Shadow();
     let leastFree = 1;
     let prunes = 0;

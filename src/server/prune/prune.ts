@@ -49,6 +49,17 @@ export interface Deletion {
   readonly freeBytes: number;
 }
 
+/** The verdict on one snapshot, as it is told. */
+export interface ToldDecision {
+  readonly client: string;
+  readonly snapshot: string;
+  readonly verdict: Decision['verdict'];
+  readonly because: Decision['because'];
+  readonly reason: string;
+  /** What its deletion is expected to free at its place in the order; 0 for those that stay. */
+  readonly freesBytes: number;
+}
+
 /** How a prune ended. */
 export interface PruneReport {
   readonly mode: PruneOptions['mode'];
@@ -65,7 +76,7 @@ export interface PruneReport {
   /** The free space that was wanted. */
   readonly aimBytes?: number;
   /** The whole plan, for `list` and `dry-run`: first what goes, in order. */
-  readonly decisions: readonly Decision[];
+  readonly decisions: readonly ToldDecision[];
   readonly deleted: readonly Deletion[];
 }
 
@@ -136,9 +147,16 @@ async function plan(options: PruneOptions, deps: PruneDeps): Promise<PruneReport
     ...(why === undefined ? {} : { why }),
     totalBytes: space.totalBytes,
     freeBytesBefore: space.freeBytes,
-    freeBytesAfter: everything ? space.freeBytes : freeBytes,
-    ...(seen.aim === undefined ? {} : { aimBytes: seen.aim.freeBytes }),
-    decisions,
+    freeBytesAfter: everything ? space.freeBytes : Math.round(freeBytes),
+    ...(seen.aim === undefined ? {} : { aimBytes: Math.round(seen.aim.freeBytes) }),
+    decisions: decisions.map(({ client, snapshot, verdict, because, reason, freesBytes }) => ({
+      client,
+      snapshot: snapshot.name,
+      verdict,
+      because,
+      reason,
+      freesBytes: Math.round(freesBytes),
+    })),
     deleted: [],
   };
 }
