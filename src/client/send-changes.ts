@@ -51,19 +51,23 @@ export async function sendChanges(context: TransferContext, send: SendPlan, work
   for (const { blockSizeBytes, checksum, paths } of send.inPlace) {
     log.step(`sending ${paths.length} large files in place`);
     const listFile = await list(`in-place-${blockSizeBytes}-${checksum}`, paths);
-    await transfer(context, { kind: 'inPlace', listFile, blockSizeBytes, checksum });
+    await transfer(context, { kind: 'inPlace', listFile, blockSizeBytes, checksum }, workDirectory);
   }
   const ends: PassesEnd[] = [];
   if (send.checksum.length > 0) {
     log.step(`comparing ${send.checksum.length} files by checksum`);
     ends.push(
-      await transfer(context, { kind: 'list', listFile: await list('checksum', send.checksum), checksum: true }),
+      await transfer(
+        context,
+        { kind: 'list', listFile: await list('checksum', send.checksum), checksum: true },
+        workDirectory,
+      ),
     );
   }
   log.step(`sending ${send.normal.length} other changes`);
   // What was written in place is in the last list too: whatever the pass in place could not do is done or named here.
   const rest = ['/', ...send.normal, ...send.inPlace.flatMap(({ checksum, paths }) => (checksum ? [] : paths))];
-  ends.push(await transfer(context, { kind: 'list', listFile: await list('changes', rest) }));
+  ends.push(await transfer(context, { kind: 'list', listFile: await list('changes', rest) }, workDirectory));
   return together(ends);
 }
 
@@ -92,7 +96,7 @@ export async function walkAll(
   await writeFileAtomically(rulesFile, serializeRules(plan.rules), { mode: 0o600 });
   for (const { path, files, blockSizeBytes } of walk.large) {
     log.step(`sending ${files} large files in place`);
-    await transfer(context, { kind: 'inPlace', listFile: path, blockSizeBytes });
+    await transfer(context, { kind: 'inPlace', listFile: path, blockSizeBytes }, workDirectory);
   }
   const ends: PassesEnd[] = [];
   if (touched.length > 0) {
@@ -100,9 +104,9 @@ export async function walkAll(
     log.step(`comparing ${touched.length} files by checksum`);
     const listFile = join(workDirectory, 'touched');
     await writeFileAtomically(listFile, listOf(touched), { mode: 0o600 });
-    ends.push(await transfer(context, { kind: 'list', listFile, checksum: true }));
+    ends.push(await transfer(context, { kind: 'list', listFile, checksum: true }, workDirectory));
   }
   log.step('sending everything else');
-  ends.push(await transfer(context, { kind: 'everything', rulesFile }));
+  ends.push(await transfer(context, { kind: 'everything', rulesFile }, workDirectory));
   return together(ends);
 }

@@ -1,9 +1,11 @@
 import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import * as v from 'valibot';
 import { BytebackError } from '../errors.ts';
 import { escapeName } from '../protocol/file-name.ts';
 import { type Failure, OutcomeReplySchema, transferRefusedExitCode } from '../protocol/messages.ts';
 import type { RunId } from '../protocol/names.ts';
+import { writeFileAtomically } from '../system/files.ts';
 import type { Log } from '../system/log.ts';
 import {
   type RsyncConnection,
@@ -50,8 +52,39 @@ export interface TransferContext {
   readonly onItem?: (item: RsyncItem) => void;
 }
 
-/** One pass, to its end: attempts, waits, and the server's word on what went wrong. */
+/**
+ * One pass, and once more what had its extended attributes changed: rsync (3.5.0, with --fake-super on the other side) drops
+ * the stored ACL of such a file, and puts it back when it looks at it again.
+ * @param directory where the list for the second time is written
+ */
 export async function transfer(
+  context: TransferContext,
+  pass: RsyncPass,
+  directory: string,
+): Promise<{ status: 'ok' | 'partial'; unread: Unread[] }> {
+  const again = new Set<string>();
+  const onItem = (item: RsyncItem) => {
+    if (item.attributes) again.add(item.name.toString('latin1').replace(/\/$/, ''));
+    context.onItem?.(item);
+  };
+  const first = await transferOnce({ ...context, onItem }, pass);
+  if (again.size === 0) return first;
+  const listFile = join(directory, 'attributes');
+  const list = Buffer.from(
+    [...again].map((name) => `${name === './' || name === '' ? '.' : name}\0`).join(''),
+    'latin1',
+  );
+  await writeFileAtomically(listFile, list, { mode: 0o600 });
+  context.log.info(`looking again at ${again.size} files with new extended attributes`);
+  const second = await transferOnce(context, { kind: 'list', listFile });
+  return {
+    status: first.status === 'partial' ? 'partial' : second.status,
+    unread: [...first.unread, ...second.unread],
+  };
+}
+
+/** One pass, to its end: attempts, waits, and the server's word on what went wrong. */
+async function transferOnce(
   context: TransferContext,
   pass: RsyncPass,
 ): Promise<{ status: 'ok' | 'partial'; unread: Unread[] }> {

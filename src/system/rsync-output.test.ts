@@ -8,13 +8,15 @@ describe("rsync's output", () => {
   });
 
   it('has items', () => {
-    expect(parseItem('=<f+++++++++ 12 srv/a b')).toEqual({ kind: 'sent', sizeBytes: 12, name: Buffer.from('srv/a b') });
-    expect(parseItem('=.d..t...... 4096 ./')).toEqual({ kind: 'changed', sizeBytes: 4096, name: Buffer.from('./') });
-    expect(parseItem('=*deleting   0 etc/old')).toEqual({
-      kind: 'deleted',
-      sizeBytes: 0,
-      name: Buffer.from('etc/old'),
+    expect(parseItem('=<f+++++++++ 12 srv/a b')).toEqual({
+      kind: 'sent',
+      sizeBytes: 12,
+      name: Buffer.from('srv/a b'),
+      attributes: false,
     });
+    expect(parseItem('=.f........x 12 srv/a')).toMatchObject({ kind: 'changed', attributes: true });
+    expect(parseItem('=.d..t...... 4096 ./')).toMatchObject({ kind: 'changed', sizeBytes: 4096, attributes: false });
+    expect(parseItem('=*deleting   0 etc/old')).toMatchObject({ kind: 'deleted', name: Buffer.from('etc/old') });
     expect(parseItem('sent 356 bytes')).toBeUndefined();
   });
 

@@ -26,6 +26,8 @@ export interface RsyncItem {
   readonly sizeBytes: number;
   /** Relative to the root, as bytes; a directory ends in a slash. */
   readonly name: Buffer;
+  /** Extended attributes of something that was there before were changed. */
+  readonly attributes: boolean;
 }
 
 /** A file that was sent, a change of something else, or a deletion; undefined for every other line. */
@@ -34,9 +36,18 @@ export function parseItem(line: string): RsyncItem | undefined {
   if (match === null) return undefined;
   const [, update, flags = '', size, name = ''] = match;
   if (update === '*') {
-    return flags.startsWith('deleting') ? { kind: 'deleted', sizeBytes: 0, name: decodeRsyncName(name) } : undefined;
+    return flags.startsWith('deleting')
+      ? { kind: 'deleted', sizeBytes: 0, name: decodeRsyncName(name), attributes: false }
+      : undefined;
   }
-  return { kind: update === '<' ? 'sent' : 'changed', sizeBytes: Number(size), name: decodeRsyncName(name) };
+  // The eleventh character of %i.
+  const attributes = flags.charAt(9) === 'x';
+  return {
+    kind: update === '<' ? 'sent' : 'changed',
+    sizeBytes: Number(size),
+    name: decodeRsyncName(name),
+    attributes,
+  };
 }
 
 /** One line of `--info=progress2`. */
