@@ -1,4 +1,4 @@
-import { fairBytesPerWeight, type Holding, isWithinShare } from './shares.ts';
+import { fairBytesPerWeight, type Holding } from './shares.ts';
 
 const dayMs = 86_400_000;
 
@@ -26,17 +26,16 @@ export interface ForecastInput extends Holding {
 }
 
 /**
- * History depth for each client, and with `extraBytes` more disk. More room goes to those that would otherwise pay
- * next, by weight: the clients above their share; each keeps its rate of bytes of history per day.
+ * History depth for each client, and with `extraBytes` more disk. More room goes, by weight, to those
+ * of whom something had to go already; each keeps its rate of bytes of history per day.
  */
 export function forecast(inputs: readonly ForecastInput[], now: number, extraBytes: number): Forecast[] {
   const fair = fairBytesPerWeight(inputs);
-  const paying = inputs.filter((input) => input.pruned && !isWithinShare(input, fair));
-  const payers = paying.length > 0 ? paying : inputs.filter((input) => input.pruned);
-  const weight = payers.reduce((sum, input) => sum + input.weight, 0);
+  const limited = inputs.filter((input) => input.pruned);
+  const weight = limited.reduce((sum, input) => sum + input.weight, 0);
   return inputs.map((input) => {
     const depthDays = Math.max(0, (now - input.oldest) / dayMs);
-    const extra = payers.includes(input) ? (extraBytes * input.weight) / weight : 0;
+    const extra = input.pruned ? (extraBytes * input.weight) / weight : 0;
     return {
       client: input.client,
       snapshots: input.snapshots,

@@ -1,5 +1,5 @@
 import { Account } from './account.ts';
-import { byTime, type Ranked, wantedInWords } from './importance.ts';
+import { type Ranked, wantedInWords } from './importance.ts';
 import { fairBytesPerWeight, type Holding, nextPayer, timesItsShare } from './shares.ts';
 import type { Aim, Decision, Plan, PrunedBecause, Snapshot, StoreState } from './types.ts';
 
@@ -136,9 +136,4 @@ function whyShort(accounts: readonly Account[], canGive: (holding: Holding) => b
   const above = accounts.filter((account) => timesItsShare(account, fair) > 1).map(({ client }) => client);
   const [are, have] = above.length === 1 ? ['is', 'has'] : ['are', 'have'];
   return `${above.join(', ')} ${are} above the fair share and ${have} nothing left to give; the others are within theirs`;
-}
-
-/** The order in which two decisions on kept snapshots are told: by client, then by time. */
-export function byClientAndTime(a: Decision, b: Decision): number {
-  return a.client < b.client ? -1 : a.client > b.client ? 1 : byTime(a.snapshot, b.snapshot);
 }

@@ -6,7 +6,6 @@ import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import { readLedger } from '../ledger.ts';
 import type { Store } from '../store.ts';
-import { inBytes } from './words.ts';
 
 /** How far back the history of each client goes, and how far it would go with more disk. */
 export interface StoreForecast {
@@ -53,7 +52,8 @@ export function forecastInWords({ client, depthDays, ...rest }: Forecast, extraB
   const days = (number: number) => `${Math.round(number)} ${Math.round(number) === 1 ? 'day' : 'days'}`;
   if (!rest.limitedBySpace) return `${client}: ${days(depthDays)} of history, all that there is; nothing had to go yet`;
   const more = rest.depthWithMoreDays;
-  const extra = extraBytes >= gigabyte ? `${Math.round(extraBytes / gigabyte)} GB` : inBytes(extraBytes);
+  const extra =
+    extraBytes >= gigabyte ? `${Math.round(extraBytes / gigabyte)} GB` : `${Math.round(extraBytes / 1_000_000)} MB`;
   const gain =
     more === undefined || Math.round(more) <= Math.round(depthDays)
       ? ''
