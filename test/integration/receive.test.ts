@@ -171,6 +171,36 @@ describe('who may do what', () => {
   });
 });
 
+describe('what the admin allows', () => {
+  const toml = '/etc/byteback/server.toml';
+  it('is asked for each command', async () => {
+    const before = await readFile(toml, 'utf8');
+    const allow = (...rights: string[]) =>
+      writeFile(toml, `${before}\n[client."web1"]\nallow = [${rights.map((right) => `"${right}"`).join(', ')}]\n`);
+    try {
+      await allow('prepare', 'transfer', 'complete');
+      for (const verb of ['snapshots', 'versions', 'find', 'changes']) {
+        expect(await wire.reply(verb, {})).toMatchObject({
+          ok: false,
+          exit: 'refused',
+          what: expect.stringContaining('web1'),
+        });
+      }
+      const [snapshot = ''] = await machine.snapshots('web1');
+      expectRefused(await wire.fetch(snapshot, ['.'], `${join(machine.disk, 'not-allowed')}/`), 'not allowed');
+      await allow('restore');
+      expect((await wire.ask('snapshots')).exitCode).toBe(0);
+      await expect(wire.prepare()).rejects.toThrow('not allowed');
+      expect((await wire.complete('a'.repeat(32))).exitCode).toBe(12);
+      for (const text of [`separate ${'a'.repeat(32)}`, `replay ${'a'.repeat(32)}`])
+        expectRefused(await wire.ask(text), 'not allowed');
+      expectRefused(await wire.push('a'.repeat(32), `${tree}/`), 'not allowed');
+    } finally {
+      await writeFile(toml, before);
+    }
+  });
+});
+
 describe('runs', () => {
   it('complete needs a transfer that ended well', async () => {
     const run = await wire.prepare();
