@@ -15,6 +15,7 @@ import type { Log } from '../system/log.ts';
 import { readMachineId } from './machine-id.ts';
 import type { Plan } from './plan.ts';
 import { ask, ServerFailure } from './remote.ts';
+import { type CheckEnd, checkPart } from './rolling-check.ts';
 import type { RunReport } from './run-backup.ts';
 import { replayMoves, sendChanges, walkAll } from './send-changes.ts';
 import type { KnownChanges, Sending } from './sending.ts';
@@ -100,6 +101,7 @@ interface Sent {
   readonly unsettled: readonly string[];
   /** Undefined after a full walk. */
   readonly since: KnownChanges | undefined;
+  readonly check?: CheckEnd;
   /** Why no catalogue is kept. */
   readonly notKept?: string | undefined;
 }
@@ -132,7 +134,16 @@ async function send(
     if (moves === undefined) {
       const result = await sendChanges(changed, known.plan.send, context.workDirectory);
       const { totals, unsettled } = known.plan;
-      return { ...result, totals, unsettled, since: known };
+      const now = context.clock.now().getTime();
+      const check = await checkPart(changed, plan, known, { workDirectory: context.workDirectory, now });
+      return {
+        status: result.status === 'partial' ? 'partial' : check.status,
+        unread: [...result.unread, ...check.unread],
+        totals,
+        unsettled,
+        since: known,
+        check,
+      };
     }
     why = moves;
   }
@@ -161,8 +172,8 @@ async function complete(
       ...totals,
       unsettled: [...new Set([...sent.unsettled, ...unread.map(bytesOf)])],
       fullWalkAt: since?.catalogue.fullWalkAt ?? now,
-      checkedUpTo: since?.catalogue.checkedUpTo ?? '',
-      checkedAt: since?.catalogue.checkedAt ?? now,
+      checkedUpTo: sent.check?.checkedUpTo ?? '',
+      checkedAt: sent.check?.checkedAt ?? now,
     });
   } else {
     log.info(`no catalogue is kept: ${sent.notKept ?? 'single sources were named'}`);

@@ -41,6 +41,8 @@ export type RsyncPass =
     }
   /** What is listed, directories without what is in them; what is listed and not there is deleted on the other side. */
   | { readonly kind: 'list'; readonly listFile: string; readonly checksum?: boolean }
+  /** Listed directories with what lies directly in them, by checksum; what is in excess is deleted. */
+  | { readonly kind: 'check'; readonly listFile: string; readonly rulesFile: string }
   /** All that the rules let through; what they do not, is deleted there unless they protect it. */
   | { readonly kind: 'everything'; readonly rulesFile: string };
 
@@ -80,6 +82,12 @@ function passFlags(pass: RsyncPass): string[] {
       return [
         ...['--partial', '--force', '--delete-missing-args'],
         ...(pass.checksum ? ['--checksum'] : []),
+        `--files-from=${pass.listFile}`,
+      ];
+    case 'check':
+      return [
+        ...['--dirs', '--checksum', '--delete', '--delete-excluded', '--force', '--partial'],
+        `--filter=merge ${pass.rulesFile}`,
         `--files-from=${pass.listFile}`,
       ];
     case 'everything':

@@ -8,7 +8,7 @@ import { runBackup } from '../../src/client/run-backup.ts';
 import { loadClientConfig } from '../../src/config/client-config.ts';
 import { clientPaths } from '../../src/config/paths.ts';
 import { BytebackError } from '../../src/errors.ts';
-import type { Clock } from '../../src/system/clock.ts';
+import { type Clock, systemClock } from '../../src/system/clock.ts';
 import { silentLog } from '../../src/system/log.ts';
 import { command, must } from '../helpers/command.ts';
 import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
@@ -145,6 +145,40 @@ describe('what a run copies', () => {
     await check();
     const { stdout } = await must(['stat', '-c', '%h', `${await newest()}/y`]);
     expect(stdout.trim()).toBe('2');
+  });
+});
+
+describe('the rolling check', () => {
+  it('finds what nobody else sees, puts it right, and says so', async () => {
+    expect(await client.run('byteback-backup')).toMatchObject({ exitCode: 0 });
+    expect(await client.run('byteback-backup')).toMatchObject({ exitCode: 0 });
+    const there = `${client.place}/current/fs${tree}`;
+    // A file with another content, the same size and time; and one too many.
+    await must([
+      'sh',
+      '-c',
+      `printf 'b/THREE\n' > ${there}/b/three; touch -r ${tree}/b/three ${there}/b/three; echo > ${there}/c/extra`,
+    ]);
+    const warnings: string[] = [];
+    const paths = clientPaths(client.env);
+    const report = await runBackup(
+      {},
+      {
+        config: await loadClientConfig(paths),
+        paths,
+        log: { ...silentLog, warn: (text) => warnings.push(text) },
+        // So late that all of the tree is due, and just before a full walk is.
+        clock: { ...systemClock, now: () => new Date(Date.now() + 30 * 24 * 3_600_000 - 60_000) },
+        signal: new AbortController().signal,
+        version: 'test',
+      },
+    );
+    expect(report.status).toBe('ok');
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain(`${tree}/b/three`);
+    expect(warnings[0]).toContain(`${tree}/c/extra`);
+    expect(await readFile(`${await newest()}/b/three`, 'utf8')).toBe('b/three\n');
+    expect(await files(await newest())).toEqual(['a/one', 'a/two.o', 'b/three', 'c/four']);
   });
 });
 
