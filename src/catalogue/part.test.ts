@@ -16,7 +16,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(directory, { recursive: true }));
 
-function after(path: string, most: number): { found: string[]; ended: boolean } {
+function entriesFrom(path: string, most: number): { found: string[]; ended: boolean } {
   const found: string[] = [];
   const ended = entriesAfter(file, path, (entry) => {
     found.push(entry.path);
@@ -27,16 +27,16 @@ function after(path: string, most: number): { found: string[]; ended: boolean } 
 
 describe('a part of a catalogue', () => {
   it('begins after any path', () => {
-    expect(after('', 2)).toEqual({ found: paths.slice(0, 2), ended: false });
+    expect(entriesFrom('', 2)).toEqual({ found: paths.slice(0, 2), ended: false });
     for (const index of [0, 1, 777, 9_999, 15_000, 19_997]) {
-      expect(after(paths[index] ?? '', 2).found).toEqual(paths.slice(index + 1, index + 3));
+      expect(entriesFrom(paths[index] ?? '', 2).found).toEqual(paths.slice(index + 1, index + 3));
     }
-    expect(after('/d000500/a name that is not there', 1).found).toEqual(['/d000500/some longer name']);
+    expect(entriesFrom('/d000500/a name that is not there', 1).found).toEqual(['/d000500/some longer name']);
   });
 
   it('ends at the end', () => {
-    expect(after(paths.at(-2) ?? '', 5)).toEqual({ found: paths.slice(-1), ended: true });
-    expect(after(paths.at(-1) ?? '', 5)).toEqual({ found: [], ended: true });
-    expect(after('', 100_000).found).toEqual(paths);
+    expect(entriesFrom(paths.at(-2) ?? '', 5)).toEqual({ found: paths.slice(-1), ended: true });
+    expect(entriesFrom(paths.at(-1) ?? '', 5)).toEqual({ found: [], ended: true });
+    expect(entriesFrom('', 100_000).found).toEqual(paths);
   });
 });

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Totals } from '../catalogue/changes.ts';
 import { forgetOthers, saveCatalogue } from '../catalogue/store.ts';
 import { unescapeName } from '../protocol/file-name.ts';
@@ -11,7 +12,9 @@ import {
 } from '../protocol/messages.ts';
 import type { RunId } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
+import { writeFileAtomically } from '../system/files.ts';
 import type { Log } from '../system/log.ts';
+import { serializeRules } from './filter-rules.ts';
 import { readMachineId } from './machine-id.ts';
 import type { Plan } from './plan.ts';
 import { ask, ServerFailure } from './remote.ts';
@@ -115,12 +118,15 @@ async function send(
   moved: Moved,
 ): Promise<Sent> {
   const { log } = context;
+  const rulesFile = join(context.workDirectory, 'rules');
+  await writeFileAtomically(rulesFile, serializeRules(plan.rules), { mode: 0o600 });
   const known = sending.since(prepared.generation);
   const transferContext = (expectedBytes: number): TransferContext => ({
     session: context.session,
     run: prepared.run,
     host: context.host,
     ioTimeoutMs: context.ioTimeoutMs,
+    rulesFile,
     ...(context.bwlimit === undefined ? {} : { bwlimit: context.bwlimit }),
     extraFlags: context.extraFlags,
     log,
@@ -149,7 +155,7 @@ async function send(
   }
   log.info(`walking everything on both sides: ${why}`);
   const walk = await sending.walk();
-  const result = await walkAll(transferContext(walk.changedBytes), plan, walk, sending.touched, context.workDirectory);
+  const result = await walkAll(transferContext(walk.changedBytes), walk, sending.touched, context.workDirectory);
   return { ...result, totals: walk.totals, unsettled: walk.unsettled, since: undefined, notKept: walk.notKept };
 }
 

@@ -5,7 +5,6 @@ import { parentOf } from '../catalogue/record.ts';
 import { escapeName } from '../protocol/file-name.ts';
 import { writeFileAtomically } from '../system/files.ts';
 import type { RsyncItem } from '../system/rsync-output.ts';
-import { serializeRules } from './filter-rules.ts';
 import type { Plan } from './plan.ts';
 import type { KnownChanges } from './sending.ts';
 import { type TransferContext, transfer, type Unread } from './transfer.ts';
@@ -49,9 +48,7 @@ export async function checkPart(
   }
   const { directories, checkedUpTo } = nextPart(plan, catalogue.checkedUpTo, weight);
   if (directories.length === 0) return { ...nothing, unread: [], checkedUpTo, checkedAt: now };
-  const rulesFile = join(workDirectory, 'rules');
   const listFile = join(workDirectory, 'check');
-  await writeFileAtomically(rulesFile, serializeRules(plan.rules), { mode: 0o600 });
   // A slash at the end: with what is in it.
   const names = directories.map((path) => `${path === '/' ? '.' : path.slice(1)}/\0`);
   await writeFileAtomically(listFile, Buffer.from(names.join(''), 'latin1'), { mode: 0o600 });
@@ -61,7 +58,7 @@ export async function checkPart(
       findings.push(escapeName(Buffer.concat([Buffer.from('/'), item.name])));
   };
   context.log.step(`checking ${directories.length} directories by checksum`);
-  const end = await transfer({ ...context, onItem }, { kind: 'check', listFile, rulesFile }, workDirectory);
+  const end = await transfer({ ...context, onItem }, { kind: 'check', listFile }, workDirectory);
   if (findings.length > 0) {
     const named = findings.slice(0, mostNamed).join(', ');
     context.log.warn(`the check by checksum found ${findings.length} differences, and put them right: ${named}`);

@@ -4,8 +4,6 @@ import type { Move } from '../catalogue/moves.ts';
 import { ReplayReplySchema } from '../protocol/messages.ts';
 import { writeFileAtomically } from '../system/files.ts';
 import type { WalkPlan } from './change-plan.ts';
-import { serializeRules } from './filter-rules.ts';
-import type { Plan } from './plan.ts';
 import { ask } from './remote.ts';
 import { whyOf } from './session.ts';
 import { type TransferContext, transfer, type Unread } from './transfer.ts';
@@ -86,14 +84,11 @@ function together(ends: readonly PassesEnd[]): PassesEnd {
 /** Both passes of a full walk: large files in place, then everything. */
 export async function walkAll(
   context: TransferContext,
-  plan: Plan,
   walk: WalkPlan,
   touched: readonly string[],
   workDirectory: string,
 ): Promise<PassesEnd> {
   const { log } = context;
-  const rulesFile = join(workDirectory, 'rules');
-  await writeFileAtomically(rulesFile, serializeRules(plan.rules), { mode: 0o600 });
   for (const { path, files, blockSizeBytes } of walk.large) {
     log.step(`sending ${files} large files in place`);
     await transfer(context, { kind: 'inPlace', listFile: path, blockSizeBytes }, workDirectory);
@@ -107,6 +102,6 @@ export async function walkAll(
     ends.push(await transfer(context, { kind: 'list', listFile, checksum: true }, workDirectory));
   }
   log.step('sending everything else');
-  ends.push(await transfer(context, { kind: 'everything', rulesFile }, workDirectory));
+  ends.push(await transfer(context, { kind: 'everything' }, workDirectory));
   return together(ends);
 }

@@ -43,6 +43,8 @@ export interface TransferContext {
   /** `user@host` as rsync wants it. */
   readonly host: string;
   readonly ioTimeoutMs: number;
+  /** What rsync is told of what is left out. */
+  readonly rulesFile: string;
   readonly bwlimit?: string;
   readonly extraFlags: readonly string[];
   readonly log: Log;
@@ -53,8 +55,8 @@ export interface TransferContext {
 }
 
 /**
- * One pass, and once more what had its extended attributes changed: rsync (3.5.0, with --fake-super on the other side) drops
- * the stored ACL of such a file, and puts it back when it looks at it again.
+ * One pass, and once more what had its rights or attributes changed: rsync (3.5.0, with --fake-super on the other side) drops
+ * or spoils the stored ACL of such a file, and puts it right when it looks at it again.
  * @param directory where the list for the second time is written
  */
 export async function transfer(
@@ -75,7 +77,7 @@ export async function transfer(
     'latin1',
   );
   await writeFileAtomically(listFile, list, { mode: 0o600 });
-  context.log.info(`looking again at ${again.size} files with new extended attributes`);
+  context.log.info(`looking again at ${again.size} files with other rights or attributes`);
   const second = await transferOnce(context, { kind: 'list', listFile });
   return {
     status: first.status === 'partial' ? 'partial' : second.status,
@@ -129,6 +131,7 @@ async function attemptTransfer(context: TransferContext, connection: SshConnecti
     host: context.host,
     remoteCommand: `transfer ${context.run}`,
     ioTimeoutMs: context.ioTimeoutMs,
+    rulesFile: context.rulesFile,
     ...(context.bwlimit === undefined ? {} : { bwlimit: context.bwlimit }),
     extraFlags: context.extraFlags,
   };

@@ -26,7 +26,7 @@ export interface RsyncItem {
   readonly sizeBytes: number;
   /** Relative to the root, as bytes; a directory ends in a slash. */
   readonly name: Buffer;
-  /** Extended attributes of something that was there before were changed. */
+  /** Rights, owner, ACL or extended attributes of something that was there before were changed. */
   readonly attributes: boolean;
 }
 
@@ -40,8 +40,8 @@ export function parseItem(line: string): RsyncItem | undefined {
       ? { kind: 'deleted', sizeBytes: 0, name: decodeRsyncName(name), attributes: false }
       : undefined;
   }
-  // The eleventh character of %i.
-  const attributes = flags.charAt(9) === 'x';
+  // %i is YXcstpoguax; a plus in the place of all of them stands for something new.
+  const attributes = /[pogax]/.test(flags.slice(4));
   return {
     kind: update === '<' ? 'sent' : 'changed',
     sizeBytes: Number(size),

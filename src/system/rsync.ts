@@ -25,6 +25,8 @@ export interface RsyncConnection {
   readonly ioTimeoutMs: number;
   /** rsync's own form. */
   readonly bwlimit?: string;
+  /** A file of NUL-separated filter rules: they hold for every pass that lists directories. */
+  readonly rulesFile: string;
   /** Options that the admin added. */
   readonly extraFlags?: readonly string[];
 }
@@ -42,9 +44,9 @@ export type RsyncPass =
   /** What is listed, directories without what is in them; what is listed and not there is deleted on the other side. */
   | { readonly kind: 'list'; readonly listFile: string; readonly checksum?: boolean }
   /** Listed directories with what lies directly in them, by checksum; what is in excess is deleted. */
-  | { readonly kind: 'check'; readonly listFile: string; readonly rulesFile: string }
+  | { readonly kind: 'check'; readonly listFile: string }
   /** All that the rules let through; what they do not, is deleted there unless they protect it. */
-  | { readonly kind: 'everything'; readonly rulesFile: string };
+  | { readonly kind: 'everything' };
 
 /** Block sizes from which rsync could make more blocks than it handles well start here. */
 const smallBlockBytes = 4096;
@@ -69,7 +71,7 @@ export function quoteForRsh(word: string): string {
 /** Options that hold for both passes. -H: without it a receiver's guard against planted names is off (CVE-2026-70458). */
 const commonFlags = ['-aHAX', '--numeric-ids', '--modify-window=-1', '--from0'];
 
-function passFlags(pass: RsyncPass): string[] {
+function passFlags(pass: RsyncPass, rulesFile: string): string[] {
   switch (pass.kind) {
     case 'inPlace':
       return [
@@ -82,16 +84,18 @@ function passFlags(pass: RsyncPass): string[] {
       return [
         ...['--partial', '--force', '--delete-missing-args'],
         ...(pass.checksum ? ['--checksum'] : []),
+        // The root is listed as `.`, and that shows what lies directly in it, too.
+        `--filter=merge ${rulesFile}`,
         `--files-from=${pass.listFile}`,
       ];
     case 'check':
       return [
         ...['--dirs', '--checksum', '--delete', '--delete-excluded', '--force', '--partial'],
-        `--filter=merge ${pass.rulesFile}`,
+        `--filter=merge ${rulesFile}`,
         `--files-from=${pass.listFile}`,
       ];
     case 'everything':
-      return ['--delete', '--delete-excluded', '--partial', `--filter=merge ${pass.rulesFile}`];
+      return ['--delete', '--delete-excluded', '--partial', `--filter=merge ${rulesFile}`];
   }
 }
 
@@ -100,7 +104,7 @@ export function rsyncArgv(connection: RsyncConnection, pass: RsyncPass): [string
   return [
     'rsync',
     ...commonFlags,
-    ...passFlags(pass),
+    ...passFlags(pass, connection.rulesFile),
     `--timeout=${Math.max(1, Math.round(connection.ioTimeoutMs / 1000))}`,
     ...(connection.bwlimit === undefined ? [] : [`--bwlimit=${connection.bwlimit}`]),
     `--out-format=${itemFormat}`,

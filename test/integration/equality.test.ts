@@ -56,6 +56,13 @@ async function differences(client: TestClient, tree: string): Promise<string> {
     ...['rsync', '-aHAXnic', '--delete', '--numeric-ids', '--modify-window=-1', '-M--fake-super'],
     ...[`${tree}/`, `${copy}/`],
   ]);
+  // Nothing but the way to the tree lies around it.
+  const root = copy.slice(0, -tree.length);
+  const around = await must(['find', root, '-path', copy, '-prune', '-o', '!', '-type', 'd', '-print']);
+  const directories = (
+    await must(['find', root, '-path', copy, '-prune', '-o', '-mindepth', '1', '-type', 'd', '-printf', '/%P\\n'])
+  ).stdout;
+  const strange = directories.split('\n').filter((path) => path !== '' && !tree.startsWith(`${path}/`));
   const links = async (directory: string) => {
     const { bytes } = await must(['find', '.', '-type', 'f', '-links', '+1', '-printf', '%n %P\\0'], {
       cwd: directory,
@@ -64,6 +71,8 @@ async function differences(client: TestClient, tree: string): Promise<string> {
   };
   const [here, there] = [await links(tree), await links(copy)];
   return (
+    around.stdout +
+    strange.join('\n') +
     stdout +
     here
       .filter((each) => !there.includes(each))
