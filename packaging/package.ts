@@ -82,6 +82,7 @@ async function fillByteback(tree: string): Promise<void> {
   await copyInto(join(root, 'bin'), join(tree, 'usr/bin'));
   await copyInto(join(root, 'systemd'), join(tree, 'usr/lib/systemd/system'));
   await copyInto(join(root, 'CHANGELOG.md'), join(tree, 'usr/share/doc/byteback/NEWS.md'));
+  await copyInto(join(root, 'README.md'), join(tree, 'usr/share/doc/byteback/README.md'));
 }
 
 /** The time of everything in the packages, in seconds: the last commit's, or the given one. */
