@@ -13,6 +13,11 @@ const plannedAtOnce = 8;
  * @returns why the aim is not reached, or undefined when it is.
  */
 export function* pruneStepByStep(look: () => StoreState, aim: Aim): Generator<Decision, string | undefined, void> {
+  if (aim.demand !== undefined) {
+    // What cannot be had is not worth a snapshot: the run is refused then, and all stays as it was.
+    const { reached, shortfall } = planDeletions(look(), aim);
+    if (!reached) return shortfall;
+  }
   for (;;) {
     const { pruned, shortfall } = planDeletions(look(), aim, plannedAtOnce);
     if (pruned.length === 0) return shortfall;
