@@ -73,7 +73,9 @@ function nextPart(plan: Plan, from: string, weight: number): { directories: stri
   let checkedUpTo = from;
   const ended = entriesAfter(plan.scan.file, from, (entry) => {
     if (left <= 0) return false;
-    left -= entry.sizeBytes + entryWeight;
+    // Weighed as the totals are, which know of no directories.
+    if (entry.type !== 'd') left -= entryWeight;
+    if (entry.type === 'f') left -= entry.sizeBytes / Math.max(1, entry.links);
     checkedUpTo = entry.path;
     if (entry.type === 'd' && plan.taken?.(entry.path, true)) directories.push(entry.path);
     return true;
