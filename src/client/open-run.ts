@@ -46,7 +46,10 @@ export interface OpenRunContext {
 }
 
 /** What a completed run leaves for its report. */
-export type Done = Pick<RunReport, 'status' | 'run' | 'snapshot' | 'unread' | 'figures' | 'deletedFiles'>;
+export type Done = Pick<
+  RunReport,
+  'status' | 'run' | 'snapshot' | 'unread' | 'walk' | 'findings' | 'figures' | 'deletedFiles'
+>;
 
 /** The most file names that a record holds. */
 const maxUnread = 1000;
@@ -105,6 +108,8 @@ interface Sent {
   /** Undefined after a full walk. */
   readonly since: KnownChanges | undefined;
   readonly check?: CheckEnd;
+  /** Why everything was walked; null when it was not. */
+  readonly walk: string | null;
   /** Why no catalogue is kept. */
   readonly notKept?: string | undefined;
 }
@@ -133,7 +138,7 @@ async function send(
     moved,
     expectedBytes,
   });
-  let why = known;
+  let why = typeof known === 'string' ? known : '';
   if (typeof known === 'object') {
     const changed = transferContext(known.plan.send.bytes);
     const moves = await replayMoves(changed, known.plan.moves);
@@ -148,6 +153,7 @@ async function send(
         totals,
         unsettled,
         since: known,
+        walk: null,
         check,
       };
     }
@@ -156,7 +162,14 @@ async function send(
   log.info(`walking everything on both sides: ${why}`);
   const walk = await sending.walk();
   const result = await walkAll(transferContext(walk.changedBytes), walk, sending.touched, context.workDirectory);
-  return { ...result, totals: walk.totals, unsettled: walk.unsettled, since: undefined, notKept: walk.notKept };
+  return {
+    ...result,
+    totals: walk.totals,
+    unsettled: walk.unsettled,
+    since: undefined,
+    walk: why,
+    notKept: walk.notKept,
+  };
 }
 
 async function complete(
@@ -203,7 +216,16 @@ async function complete(
   if (sending.keepsCatalogue) await forgetOthers(stateDir, run);
   log.step(`snapshot ${snapshot}`);
   const durationMs = Math.max(0, clock.now().getTime() - context.startedAt.getTime());
-  return { status, run, snapshot, unread, figures: { ...figures, durationMs }, deletedFiles: moved.deletedFiles };
+  return {
+    status,
+    run,
+    snapshot,
+    unread,
+    walk: sent.walk,
+    findings: sent.check?.findings ?? [],
+    figures: { ...figures, durationMs },
+    deletedFiles: moved.deletedFiles,
+  };
 }
 
 /** The path of a file that was not copied, as a byte string. */

@@ -58,6 +58,10 @@ export interface RunReport {
   readonly figures: CompleteRequest['figures'];
   readonly deletedFiles: number;
   readonly unread: readonly Unread[];
+  /** Why all of the tree was walked on both sides; null when only the changes were sent. */
+  readonly walk: string | null;
+  /** Differences that only the rolling check saw, escaped: none is the promise. */
+  readonly findings: readonly string[];
   readonly excluded: readonly LeftOut[];
 }
 
@@ -227,7 +231,9 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
       retries: 0,
     };
     const deletedFiles = changes?.plan.send.deleted ?? 0;
-    return { ...common, status: 'ok', run: null, snapshot: null, unread: [], figures, deletedFiles };
+    const walkWhy = changes === undefined ? 'there is no catalogue that helps' : null;
+    const nothing = { run: null, snapshot: null, unread: [], findings: [] };
+    return { ...common, ...nothing, status: 'ok', walk: walkWhy, figures, deletedFiles };
   }
   const done = await openRun(plan, sending, {
     session,
