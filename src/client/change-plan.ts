@@ -86,8 +86,41 @@ export function planChanges(scan: Scan, taken: Taken, catalogue: Catalogue): Cha
   }
   const touched = changes.filter(({ after }) => after?.type === 'f').map(({ path }) => path);
   const moves = findMoves(changes);
-  const send = planSending(changesAfter(changes, moves), { fromBytes: largeBytes, blockSizeFor });
+  const left = changesAfter(changes, moves);
+  const send = planSending([...left, ...otherNames(left, scan, taken)], { fromBytes: largeBytes, blockSizeFor });
   return { totals, moves, send, touched, unsettled };
+}
+
+/**
+ * The names of files with several names of which a new one has to be sent: rsync can only link what it is given together. As
+ * a rule all names have a new ctime and are there already; not when just the directory of one of them was renamed.
+ */
+function otherNames(left: readonly Change[], scan: Scan, taken: Taken): Change[] {
+  const listed = new Map<string, number>();
+  const wanted = new Set<string>();
+  const paths = new Set<string>();
+  for (const { path, before, after } of left) {
+    if (after?.type !== 'f' || after.links < 2) continue;
+    paths.add(path);
+    listed.set(after.inode, (listed.get(after.inode) ?? 0) + 1);
+    if (before?.inode !== after.inode) wanted.add(after.inode);
+  }
+  for (const { after } of left) {
+    if (after !== undefined && (listed.get(after.inode) ?? 0) >= after.links) wanted.delete(after.inode);
+  }
+  if (wanted.size === 0) return [];
+  const others: Change[] = [];
+  const source = openSource(scan.file);
+  try {
+    eachRecord(source.next, (record) => {
+      const entry = parseRecord(record);
+      if (entry?.type !== 'f' || entry.links < 2 || !wanted.has(entry.inode) || paths.has(entry.path)) return;
+      if (taken(entry.path, false)) others.push({ path: entry.path, before: { ...entry, ctime: '' }, after: entry });
+    });
+  } finally {
+    source.close();
+  }
+  return others;
 }
 
 function isUnsettled(entry: Entry, scan: Scan): boolean {
