@@ -1,7 +1,9 @@
 import { defineConfig } from 'vitest/config';
+import { BalancedShards } from './test/helpers/balanced-shards.ts';
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: BalancedShards },
     projects: [
       {
         // Fast and without root, beside what they test; and the rules of the house itself.
