@@ -45,7 +45,10 @@ const packages: readonly Package[] = [
       'openssh-client',
       'util-linux (>= 2.30)',
       'btrfs-progs',
-      'bubblewrap',
+      // Since 0.8 it can close the door behind it: --disable-userns.
+      'bubblewrap (>= 0.8.0)',
+      // getfattr: owners and modes of versions, as rsync recorded them.
+      'attr',
       'sudo',
       'passwd',
     ],
