@@ -1,12 +1,15 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RunReport, runBackup } from '../../src/client/run-backup.ts';
 import { loadClientConfig } from '../../src/config/client-config.ts';
 import { clientPaths } from '../../src/config/paths.ts';
+import { BytebackError } from '../../src/errors.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { type Log, silentLog } from '../../src/system/log.ts';
-import { must } from '../helpers/command.ts';
+import { command, must } from '../helpers/command.ts';
 import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
 import { editTree, randomFrom } from '../helpers/random-edits.ts';
 
@@ -115,3 +118,43 @@ describe.each(kinds)('on %s', (kind) => {
     expect(walks).toEqual(['walking everything on both sides: the last run did not complete, or there was none']);
   });
 });
+
+describe('after a run that was killed', () => {
+  it('the next one equals the source again, wherever the killed one stood', { timeout: 3_600_000 }, async () => {
+    const tree = `${machine.disk}/killed`;
+    await mkdir(tree);
+    const client = await machine.client('killed');
+    await writeFile(`${client.configDir}/client.toml`, `destination = "byteback@127.0.0.1:"\nsource = ["${tree}"]\n`);
+    const random = randomFrom(seed + 1);
+    await editTree(tree, random, 150);
+    await backUp(client);
+    for (let round = 0; round < rounds; round += 1) {
+      await editTree(tree, random, 30);
+      const killed = spawn('byteback-backup', ['--retry-number', '0'], {
+        env: { ...process.env, ...client.env },
+        stdio: 'ignore',
+      });
+      const ended = once(killed, 'exit');
+      // A run takes about two seconds here: any step may be hit, and sometimes none.
+      await new Promise((resolve) => setTimeout(resolve, 300 + random() * 2200));
+      if (random() < 0.5) killed.kill('SIGKILL');
+      else await command(['pkill', '-KILL', '-P', String(machine.sshd.pid)]);
+      await ended;
+      await editTree(tree, random, 10);
+      const { said } = await backUpPatiently(client);
+      expect(await differences(client, tree), `round ${round}\n${said.join('\n')}`).toBe('');
+    }
+  });
+});
+
+/** The server needs a moment to notice that the killed run's session is gone; its lock is held until then. */
+async function backUpPatiently(client: TestClient): ReturnType<typeof backUp> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await backUp(client);
+    } catch (error) {
+      if (attempt > 20 || !(error instanceof BytebackError) || error.exit !== 'locked') throw error;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+}
