@@ -42,6 +42,8 @@ const StateSchema = v.object({
       /** The tree as the last completed run found it. */
       treeBytes: v.optional(v.number()),
       treeFiles: v.optional(v.number()),
+      /** The transaction of the newest snapshot, from which the next is measured. */
+      newest: v.optional(v.object({ name: v.string(), generation: v.number() })),
     }),
   ),
 });
@@ -51,6 +53,7 @@ export interface LedgerClient {
   history: History;
   treeBytes?: number | undefined;
   treeFiles?: number | undefined;
+  newest?: { readonly name: string; readonly generation: number } | undefined;
 }
 
 export interface Ledger {

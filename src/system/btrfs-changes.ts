@@ -19,13 +19,13 @@ export async function generationOf(snapshot: string): Promise<number> {
 /**
  * Bytes of file content in a snapshot that were written after a transaction, before compression: each extent counts
  * once, however many files share it. Reads only the part of the tree that changed. Needs root.
- * @returns undefined when it takes longer than the time that is given.
+ * @returns also the transaction that the snapshot itself is of; undefined when it takes longer than the time that is given.
  */
 export async function bytesWrittenSince(
   snapshot: string,
   generation: number,
   timeoutMs: number,
-): Promise<number | undefined> {
+): Promise<{ bytes: number; generation: number } | undefined> {
   const program = start(['btrfs', 'subvolume', 'find-new', '--', snapshot, String(generation + 1)], {
     stdout: 'pipe',
     timeoutMs,
@@ -33,17 +33,21 @@ export async function bytesWrittenSince(
   if (program.stdout === null) throw new BytebackError('bug', { what: 'no pipe from btrfs subvolume find-new' });
   let bytes = 0;
   let last = '';
+  let marker = 0;
   program.stdout.setEncoding('latin1');
   for await (const line of createInterface({ input: program.stdout, crlfDelay: Number.POSITIVE_INFINITY })) {
     const figures = /^inode \d+ file offset \d+ len (\d+) disk start (\d+) offset (\d+) /.exec(line);
-    if (figures === null) continue;
+    if (figures === null) {
+      marker = Number(/^transid marker was (\d+)$/.exec(line)?.[1] ?? marker);
+      continue;
+    }
     // A copy by reflink stands right behind its origin, or far away; the near ones are the many.
     const extent = `${figures[2]} ${figures[3]}`;
     if (extent !== last || figures[2] === '0') bytes += Number(figures[1]);
     last = extent;
   }
   const { exitCode } = await program.ended;
-  return exitCode === 0 ? bytes : undefined;
+  return exitCode === 0 && marker > 0 ? { bytes, generation: marker } : undefined;
 }
 
 /** Deletes a subvolume by its number, whatever has been done to the directories above it meanwhile; committed on return. */

@@ -1,5 +1,5 @@
 /** A real store on a small btrfs in an image file, filled without any network: for tests of pruning. */
-import { createHash } from 'node:crypto';
+import { createCipheriv, createHash } from 'node:crypto';
 import { mkdir, mkdtemp, open, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -151,15 +151,8 @@ export class SmallClient {
 
 /** Bytes that look random and are the same each time. */
 function noise(seed: string, size: number): Buffer {
-  const block = Buffer.alloc(size);
-  let state = createHash('md5').update(seed).digest().readUInt32LE(0) | 1;
-  for (let at = 0; at + 4 <= size; at += 4) {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    block.writeInt32LE(state, at);
-  }
-  return block;
+  const key = createHash('md5').update(seed).digest();
+  return createCipheriv('aes-128-ctr', key, key).update(Buffer.alloc(size));
 }
 
 /** Fills the disk from outside with one file until nothing more fits, and returns its size. */

@@ -85,7 +85,7 @@ describe('400 days of three clients on 1 GiB', () => {
       for (const [index, client] of clients.entries()) {
         const time = firstDay + day * dayMs + index * 3_600_000;
         clock.set(time);
-        const changed = day === 0 ? files : files.filter((_, file) => (file * 7 + day * 13) % 12 === 0);
+        const changed = day === 0 ? files : files.filter((_, file) => (file * 7 + day * 13) % 24 === 0);
         await client.write(changed);
         await client.snapshot(time, changed.length);
       }

@@ -9,7 +9,7 @@ import { type History, recordDeletion, recordRun } from '../../retention/history
 import { bytesWrittenSince, generationOf } from '../../system/btrfs-changes.ts';
 import { isMissing } from '../../system/files.ts';
 import type { Log } from '../../system/log.ts';
-import { type Ledger, type LedgerLine, ledgerClient } from '../ledger.ts';
+import { type Ledger, type LedgerClient, type LedgerLine, ledgerClient } from '../ledger.ts';
 import type { StoredSnapshot } from './contents.ts';
 
 /** A run that looked like a disaster. */
@@ -79,7 +79,7 @@ async function observeRun(
   const { client, name, time } = snapshot;
   const its = ledgerClient(ledger, client);
   const record = await readRecord(snapshot, log);
-  const measured = previous === undefined ? undefined : await measure(previous, snapshot, timeoutMs, log);
+  const measured = previous === undefined ? undefined : await measure(its, previous, snapshot, timeoutMs, log);
   const writtenBytes = measured ?? record?.figures?.sentBytes ?? usualRun(its.history);
   const figures = record?.figures;
   // The client says how large its tree is. What it grew by cannot be more than what it wrote.
@@ -120,6 +120,7 @@ async function observeRun(
 }
 
 async function measure(
+  its: LedgerClient,
   previous: StoredSnapshot,
   snapshot: StoredSnapshot,
   timeoutMs: number,
@@ -127,8 +128,14 @@ async function measure(
 ): Promise<number | undefined> {
   if (timeoutMs < 1000) return undefined;
   try {
-    const generation = await generationOf(join(previous.directory, previous.name));
-    return await bytesWrittenSince(join(snapshot.directory, snapshot.name), generation, timeoutMs);
+    const generation =
+      its.newest?.name === previous.name
+        ? its.newest.generation
+        : await generationOf(join(previous.directory, previous.name));
+    const written = await bytesWrittenSince(join(snapshot.directory, snapshot.name), generation, timeoutMs);
+    if (written === undefined) return undefined;
+    its.newest = { name: snapshot.name, generation: written.generation };
+    return written.bytes;
   } catch (error) {
     log.info(`cannot measure what ${snapshot.client} ${snapshot.name} wrote: ${reasonOf(error)}`);
     return undefined;
