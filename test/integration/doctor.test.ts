@@ -60,6 +60,8 @@ describe('byteback status', () => {
         newest: expect.objectContaining({ name: snapshot, status: 'ok' }),
         openRunSince: null,
         overdue: false,
+        pruningPaused: null,
+        forecast: 'web1: 0 days of history, all that there is; nothing had to go yet',
       },
     ]);
     const { stdout } = await must(['byteback', 'status']);
