@@ -53,8 +53,6 @@ describe('byteback status', () => {
     expect(server.clients).toEqual([
       {
         name: 'web1',
-        pruningPaused: null,
-        forecast: 'web1: 0 days of history, all that there is; nothing had to go yet',
         registered: true,
         snapshots: 1,
         held: 0,
