@@ -21,6 +21,7 @@ export default defineConfig({
           name: 'cli',
           include: ['test/cli/**/*.test.ts'],
           globalSetup: ['test/helpers/build-first.ts'],
+          setupFiles: ['test/helpers/to-exit-with.ts'],
           testTimeout: 30_000,
           sequence: { groupOrder: 1 },
         },
@@ -30,6 +31,7 @@ export default defineConfig({
         test: {
           name: 'outside',
           include: ['test/outside/**/*.test.ts'],
+          setupFiles: ['test/helpers/to-exit-with.ts'],
           testTimeout: 60_000,
           fileParallelism: false,
           sequence: { groupOrder: 3 },
@@ -42,6 +44,7 @@ export default defineConfig({
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
           globalSetup: ['test/helpers/only-on-a-private-machine.ts'],
+          setupFiles: ['test/helpers/to-exit-with.ts'],
           fileParallelism: false,
           sequence: { groupOrder: 2 },
           testTimeout: 120_000,

@@ -67,7 +67,7 @@ describe('a connection that is cut', () => {
     }
     const outcome = await running;
 
-    expect(outcome).toMatchObject({ exitCode: 0 });
+    expect(outcome).toExitWith(0);
     const report = JSON.parse(outcome.stdout);
     expect(report).toMatchObject({ status: 'ok' });
     // Of all four attempts together: nothing twice, but for what was on its way when the line was cut.
@@ -96,7 +96,7 @@ describe('a file that cannot be read', () => {
       ...['byteback-backup', '--source', source],
     );
 
-    expect(outcome).toMatchObject({ exitCode: 3 });
+    expect(outcome).toExitWith(3);
     expect(outcome.stderr).toContain(`${source}/closed`);
     expect(outcome.stderr).not.toContain('\u001b[31m');
     const after = await machine.snapshots('web1');
@@ -132,7 +132,7 @@ describe('a disk that fills up in the middle of a run', () => {
 
     await rm('/byteback/filler');
     await command(['btrfs', 'filesystem', 'sync', '/byteback']);
-    expect(await client.run('byteback-backup', '--source', source)).toMatchObject({ exitCode: 0 });
+    expect(await client.run('byteback-backup', '--source', source)).toExitWith(0);
     const after = await machine.snapshots('web1');
     const kept = `${client.place}/snapshots/${after.at(-1)}/fs${source}`;
     expect(await compareTrees(source, kept, { rights: false, attributes: false })).toEqual([]);

@@ -109,23 +109,23 @@ describe('the installed packages', () => {
     const client = await machine.client('web1');
     await mkdir(`${machine.disk}/tree`);
     await writeFile(`${machine.disk}/tree/file`, 'kept\n');
-    expect(await client.run('byteback-backup', '--source', `${machine.disk}/tree`)).toMatchObject({ exitCode: 0 });
+    expect(await client.run('byteback-backup', '--source', `${machine.disk}/tree`)).toExitWith(0);
     const [snapshot] = await machine.snapshots('web1');
     const kept = `${client.place}/snapshots/${snapshot}/fs${machine.disk}/tree/file`;
     const registry = await readFile('/etc/byteback/authorized_keys', 'utf8');
 
     await must(['apt-get', '-y', '-qq', 'remove', 'byteback', 'byteback-runtime']);
-    expect(await command(['ls', '/usr/lib/byteback'])).toMatchObject({ exitCode: 2 });
+    expect(await command(['ls', '/usr/lib/byteback'])).toExitWith(2);
     expect(await readFile('/etc/byteback/authorized_keys', 'utf8')).toBe(registry);
     await must(['visudo', '--check']);
     await must(['sshd', '-t']);
 
     await must(['test/helpers/install-into-private-machine'], { cwd: root });
-    expect(await client.run('byteback-backup', '--source', `${machine.disk}/tree`)).toMatchObject({ exitCode: 0 });
+    expect(await client.run('byteback-backup', '--source', `${machine.disk}/tree`)).toExitWith(0);
 
     await must(['apt-get', '-y', '-qq', 'purge', 'byteback', 'byteback-runtime']);
     for (const path of ['/etc/byteback', '/etc/sudoers.d/byteback', '/etc/ssh/sshd_config.d/byteback.conf']) {
-      expect(await command(['ls', path])).toMatchObject({ exitCode: 2 });
+      expect(await command(['ls', path])).toExitWith(2);
     }
     expect(await readFile(kept, 'utf8')).toBe('kept\n');
     expect(await machine.snapshots('web1')).toHaveLength(2);

@@ -83,7 +83,7 @@ describe('a whole run over the wire', () => {
     await must(['chown', '12:34', join(odd, '-rf')]);
     await chmod(join(odd, '-rf'), 0o640);
     const run = await wire.prepare();
-    expect(await wire.push(run, `${odd}/`)).toMatchObject({ exitCode: 0 });
+    expect(await wire.push(run, `${odd}/`)).toExitWith(0);
     await must(['setfattr', '-n', 'user.rsync.%stat', '-v', 'no stat at all', join(fs(), 'corrupt')]);
     const { snapshot } = JSON.parse((await wire.complete(run)).stdout) as { snapshot: string };
     // rsync itself stops at such a file.
@@ -204,7 +204,7 @@ describe('what the admin allows', () => {
 describe('runs', () => {
   it('complete needs a transfer that ended well', async () => {
     const run = await wire.prepare();
-    expect(await wire.complete(run)).toMatchObject({ exitCode: 12 });
+    expect(await wire.complete(run)).toExitWith(12);
     const before = await machine.snapshots('web1');
     expect(await wire.push(run, `${tree}/`)).toMatchObject({ exitCode: 0, stderr: '' });
     const first = await wire.complete(run);
@@ -377,7 +377,10 @@ describe('a full store', () => {
       const from = await bigFile('flood', 320);
       const before = await machine.snapshots('web1');
       const run = await wire.prepare();
-      expectRefused(await wire.push(run, from, '--partial'), 'the store is full');
+      const { exitCode, stderr } = await wire.push(run, from, '--partial');
+      expect(stderr).toContain('the store is full');
+      // Ended in the middle, rsync tells of a refusal, a protocol error or a broken pipe, whichever it sees first.
+      expect([76, 12, 10]).toContain(exitCode);
       expect(await wire.reply('outcome', { run })).toMatchObject({ failure: { exit: 'storeFull' } });
       expect((await wire.complete(run)).exitCode).toBe(13);
       expect(await machine.snapshots('web1')).toEqual(before);

@@ -493,7 +493,7 @@ describe('an invite', () => {
   it('lets one machine in, with the line as it was printed, once', async () => {
     const line = await inviteFor('invited.example');
     expect((await must(['byteback', 'client', 'list'])).stdout).toMatch(/invited\.example +invited until /);
-    expect(await accept('invited.example', line)).toMatchObject({ exitCode: 0 });
+    expect(await accept('invited.example', line)).toExitWith(0);
     expect(await registered()).toContain('client:invited.example');
     expect((await registered()).filter((entry) => entry.startsWith('invite:'))).toEqual([]);
     const before = await state();
@@ -505,7 +505,7 @@ describe('an invite', () => {
     const older = await inviteFor('twice');
     const newer = await inviteFor('twice');
     expect((await accept('twice-older', older)).exitCode).not.toBe(0);
-    expect(await accept('twice', newer)).toMatchObject({ exitCode: 0 });
+    expect(await accept('twice', newer)).toExitWith(0);
   });
 
   it('is redeemed by one of many who try at the same time', async () => {
@@ -568,14 +568,14 @@ describe('an invite', () => {
       stderr: expect.stringContaining('--replace'),
     });
     const line = await inviteFor('moved', '--replace');
-    expect(await old.run('byteback', 'backup', '--source', tree)).toMatchObject({ exitCode: 0 });
+    expect(await old.run('byteback', 'backup', '--source', tree)).toExitWith(0);
     const name = machine.clientToBe('moved-new');
-    expect(await name.run(...line.split(' '), '--no-timer')).toMatchObject({ exitCode: 0 });
+    expect(await name.run(...line.split(' '), '--no-timer')).toExitWith(0);
     expect((await old.run('byteback-backup', '--source', tree)).exitCode).not.toBe(0);
     const state = await readFile('/byteback/.byteback/clients/moved.json', 'utf8');
     expect(JSON.parse(state)).not.toHaveProperty('machineId');
     const before = await machine.snapshots('moved');
-    expect(await name.run('byteback-backup', '--source', tree)).toMatchObject({ exitCode: 0 });
+    expect(await name.run('byteback-backup', '--source', tree)).toExitWith(0);
     expect((await machine.snapshots('moved')).length).toBe(before.length + 1);
   });
 
@@ -621,20 +621,20 @@ describe('the clients of the server', () => {
       stdout: 'shown: its key taken away; its files stay\n',
     });
     expect((await web.run('byteback-backup', '--source', machine.disk)).exitCode).not.toBe(0);
-    expect(await command(['byteback', 'client', 'show', 'never-seen'])).toMatchObject({ exitCode: 2 });
-    expect(await command(['byteback', 'client', 'revoke', 'never-seen'])).toMatchObject({ exitCode: 2 });
+    expect(await command(['byteback', 'client', 'show', 'never-seen'])).toExitWith(2);
+    expect(await command(['byteback', 'client', 'revoke', 'never-seen'])).toExitWith(2);
   });
 
   it('are added with a key that the admin brings', async () => {
     await newKey('brought');
     expect(
       await command(['byteback', 'client', 'add', 'brought', '--key', `${machine.scratch}/brought.pub`]),
-    ).toMatchObject({ exitCode: 0 });
+    ).toExitWith(0);
     expect(reply(await ssh({ key: `${machine.scratch}/brought` }, ['ping']))).toMatchObject({ client: 'brought' });
     await newKey('brought2');
     const again = ['byteback', 'client', 'add', 'brought', '--key', `${machine.scratch}/brought2.pub`];
-    expect(await command(again)).toMatchObject({ exitCode: 12 });
-    expect(await command([...again, '--replace'])).toMatchObject({ exitCode: 0 });
+    expect(await command(again)).toExitWith(12);
+    expect(await command([...again, '--replace'])).toExitWith(0);
     expect((await ssh({ key: `${machine.scratch}/brought` }, ['ping'])).exitCode).not.toBe(0);
     expect(reply(await ssh({ key: `${machine.scratch}/brought2` }, ['ping']))).toMatchObject({ client: 'brought' });
   });

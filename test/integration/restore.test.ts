@@ -20,7 +20,7 @@ const restore = (...words: string[]) => client.runWith({ cwd: tree }, 'byteback-
 const to = (name: string) => `${machine.disk}/out-${name}`;
 
 async function backUp(): Promise<void> {
-  expect(await client.run('byteback-backup', '--source', tree)).toMatchObject({ exitCode: 0 });
+  expect(await client.run('byteback-backup', '--source', tree)).toExitWith(0);
   const copy = `${machine.disk}/copy${copies.length}`;
   await must(['cp', '-a', tree, copy]);
   copies.push(copy);
@@ -139,7 +139,7 @@ describe('listing', () => {
     expect(totals.added).toEqual({ paths: 2, bytes: 60 * 1024 ** 2 + 18 });
     const since = await restore('--changed', '--since', names[0] ?? '', '--snapshot', names[1] ?? '');
     expect(since.stdout).toMatch(/^removed +18 bytes +- +.*gone$/m);
-    expect(await restore('--changed', '--snapshot', names[0] ?? '')).toMatchObject({ exitCode: 2 });
+    expect(await restore('--changed', '--snapshot', names[0] ?? '')).toExitWith(2);
   });
 
   it('says where else a path is, and what there is not', async () => {
@@ -168,7 +168,7 @@ describe('listing', () => {
       exitCode: 2,
       stderr: expect.stringContaining('not a time'),
     });
-    expect(await restore('--at', 'now', '--snapshot', 'latest', 'page')).toMatchObject({ exitCode: 2 });
+    expect(await restore('--at', 'now', '--snapshot', 'latest', 'page')).toExitWith(2);
   });
 });
 
@@ -194,7 +194,7 @@ describe('restoring', () => {
       `${tree}/deep/er`,
       `${tree}/page`,
     );
-    expect(outcome).toMatchObject({ exitCode: 0 });
+    expect(outcome).toExitWith(0);
     const there = `${cwd}/${names[0]}${tree}`;
     expect(await readFile(`${there}/page`, 'utf8')).toBe('first\n');
     expect((await stat(`${there}/page`)).mode & 0o7777).toBe(0o4750);
@@ -205,14 +205,14 @@ describe('restoring', () => {
 
   it('writes over nothing that is there, unless asked to', async () => {
     const words = ['--restore', '--snapshot', names[0] ?? '', '--to', to('named-2'), 'page'];
-    expect(await restore(...words)).toMatchObject({ exitCode: 0 });
+    expect(await restore(...words)).toExitWith(0);
     await writeFile(`${to('named-2')}${tree}/page`, 'mine\n');
     expect(await restore(...words)).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('is there already') });
     expect(await readFile(`${to('named-2')}${tree}/page`, 'utf8')).toBe('mine\n');
     await mkdir(to('full'));
     await writeFile(`${to('full')}/x`, '');
-    expect(await restore('--restore', '--all-files', '--to', to('full'))).toMatchObject({ exitCode: 2 });
-    expect(await restore(...words, '--overwrite')).toMatchObject({ exitCode: 0 });
+    expect(await restore('--restore', '--all-files', '--to', to('full'))).toExitWith(2);
+    expect(await restore(...words, '--overwrite')).toExitWith(0);
     expect(await readFile(`${to('named-2')}${tree}/page`, 'utf8')).toBe('first\n');
   });
 
@@ -225,7 +225,7 @@ describe('restoring', () => {
     expect(asked.stderr).toContain('Replace 1, and make 1 anew?');
     expect((await must(['ls', tree])).stdout).toBe(before);
 
-    expect(await restore(...words, '--yes')).toMatchObject({ exitCode: 0 });
+    expect(await restore(...words, '--yes')).toExitWith(0);
     const kept = (await must(['ls', tree])).stdout.split('\n').filter((name) => name.startsWith('page.before-'));
     expect(kept).toHaveLength(1);
     expect(await readFile(`${tree}/${kept[0]}`, 'utf8')).toBe('third page\n');
@@ -238,7 +238,7 @@ describe('restoring', () => {
   });
 
   it('brings every version with --all', async () => {
-    expect(await restore('--restore', '--all', '--to', to('all'), 'page')).toMatchObject({ exitCode: 0 });
+    expect(await restore('--restore', '--all', '--to', to('all'), 'page')).toExitWith(0);
     const found = await must(['grep', '-r', '', to('all')]);
     expect(found.stdout.split('\n').filter(Boolean).toSorted()).toEqual(
       ['first', 'second page', 'third page'].map((text, index) => `${to('all')}/${names[index]}${tree}/page:${text}`),
@@ -266,7 +266,7 @@ describe('restoring', () => {
       stderr: expect.stringContaining(`no space left in ${out}`),
     });
     await must(['mount', '-o', 'remount,size=100m', out]);
-    expect(await restore(...words)).toMatchObject({ exitCode: 0 });
+    expect(await restore(...words)).toExitWith(0);
     expect(await compareTrees(`${copies[2]}/deep/large`, `${out}${tree}/deep/large`, { attributes: false })).toEqual(
       [],
     );
@@ -345,7 +345,7 @@ describe('a restore that is cut', () => {
     await sleep(300);
     expect((await command(['pgrep', '-f', to('killed')])).stdout).toBe('');
     const other = await restore('--restore', '--to', to('killed'), `${tree}/deep`, `${tree}/page`);
-    expect(other, 'another restore to the same place').toMatchObject({ exitCode: 2 });
+    expect(other, 'another restore to the same place').toExitWith(2);
     const again = await restore('--restore', '--to', to('killed'), `${tree}/deep`, '--verbose');
     expect(again).toMatchObject({ exitCode: 0, stderr: expect.stringContaining('going on with the restore') });
     expect(await compareTrees(`${copies[2]}/deep`, `${to('killed')}${tree}/deep`)).toEqual([]);

@@ -77,7 +77,7 @@ describe('setting up a client', () => {
     );
     const before = await everything(client);
     for (const proof of [withKey(), []]) {
-      expect(await setUp(client, [...proof, '--hostname', 'one'])).toMatchObject({ exitCode: 0 });
+      expect(await setUp(client, [...proof, '--hostname', 'one'])).toExitWith(0);
       expect(await everything(client)).toBe(before);
     }
   });
@@ -111,7 +111,7 @@ describe('setting up a client', () => {
     expect(outcome).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('invited is a client of') });
     expect(outcome.stderr).not.toContain('asking 127.0.0.1 for its host key');
     const before = await everything(client);
-    expect(await client.run('byteback-setup-client', ...words, '--no-timer')).toMatchObject({ exitCode: 0 });
+    expect(await client.run('byteback-setup-client', ...words, '--no-timer')).toExitWith(0);
     expect(await everything(client)).toBe(before);
 
     const second = await machine.clientToBe('thief').run('byteback-setup-client', ...words, '--no-timer');
@@ -134,7 +134,7 @@ describe('setting up a client', () => {
     expect(wrong).toMatchObject({ exitCode: 12, stderr: expect.stringContaining('Permission denied') });
     expect(await readdir(client.configDir)).toEqual(['key', 'key.pub']);
     await writeFile(askpass, "#!/bin/sh\necho 'correct horse'\n");
-    expect(await setUp(client, ['--accept-new', '--hostname', 'password'], { env })).toMatchObject({ exitCode: 0 });
+    expect(await setUp(client, ['--accept-new', '--hostname', 'password'], { env })).toExitWith(0);
   });
 
   it('by an alias of ssh, through another host', async () => {
@@ -159,7 +159,7 @@ describe('setting up a client', () => {
     const client = machine.clientToBe('alias');
     // The alias names the administrative key, too: no --identity.
     const outcome = await setUp(client, ['--destination', 'byteback@vault:', '--accept-new', '--hostname', 'alias']);
-    expect(outcome).toMatchObject({ exitCode: 0 });
+    expect(outcome).toExitWith(0);
     const text = await readFile(`${client.configDir}/ssh_config`, 'utf8');
     expect(text).toContain('ProxyJump bastion');
     expect(text).toContain(`IdentityFile ${key}`);
@@ -194,7 +194,7 @@ describe('setting up a client', () => {
     const further = ['--destination', 'byteback@localhost:', ...withKey(), '--hostname', 'one'];
     expect(await setUp(client, further)).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--yes') });
     expect(await readFile(file, 'utf8')).toContain('byteback@127.0.0.1:');
-    expect(await setUp(client, [...further, '--yes'])).toMatchObject({ exitCode: 0 });
+    expect(await setUp(client, [...further, '--yes'])).toExitWith(0);
     expect(await readFile(file, 'utf8')).toMatch(
       /destination = "byteback@localhost:"\nexclude = \["\/srv\/cache"\]\n$/,
     );
@@ -245,7 +245,7 @@ describe('a client is not set up', () => {
       stderr: expect.stringContaining(`does not take ${stranger}`),
     });
     const key = await readFile(`${client.configDir}/key.pub`, 'utf8');
-    expect(await setUp(client, [...withKey(), '--hostname', 'later'])).toMatchObject({ exitCode: 0 });
+    expect(await setUp(client, [...withKey(), '--hostname', 'later'])).toExitWith(0);
     expect(await readFile(`${client.configDir}/key.pub`, 'utf8')).toBe(key);
   });
 
@@ -262,7 +262,7 @@ describe('a client is not set up', () => {
     });
     const [, fix = ''] = /forget the old key: (ssh-keygen -R \S+ -f \S+), and run/.exec(outcome.stderr) ?? [];
     await must(fix.replaceAll("'", '').split(' '));
-    expect(await setUp(client, [...withKey(), '--hostname', 'later'])).toMatchObject({ exitCode: 0 });
+    expect(await setUp(client, [...withKey(), '--hostname', 'later'])).toExitWith(0);
     expect(await command(['cat', file])).toMatchObject({ stdout: right });
   });
 });

@@ -178,11 +178,11 @@ describe('on an image file', () => {
     await writeFile('/byteback/.byteback/kept', 'kept');
     await must(['umount', '/byteback']);
     await copyFile(`${scratch}/saved_etc_fstab`, '/etc/fstab');
-    expect(await setupImage()).toMatchObject({ exitCode: 0 });
+    expect(await setupImage()).toExitWith(0);
     expect(await readFile('/byteback/.byteback/kept', 'utf8')).toBe('kept');
     await must(['umount', '/byteback']);
     // fstab alone is enough to find it.
-    expect(await setup()).toMatchObject({ exitCode: 0 });
+    expect(await setup()).toExitWith(0);
     expect(await readFile('/byteback/.byteback/kept', 'utf8')).toBe('kept');
   });
 
@@ -200,7 +200,7 @@ describe('on an image file', () => {
       '--yes',
     ];
     await command(argv);
-    expect(await setupImage()).toMatchObject({ exitCode: 0 });
+    expect(await setupImage()).toExitWith(0);
     expect((await must(['ls', '-A', '/byteback/clients'])).stdout).toBe('');
     expect((await must(['ls', '-A', scratch])).stdout).not.toContain('begun');
     expect(await setup()).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('Nothing had to be changed') });
@@ -218,7 +218,7 @@ describe('on an image file', () => {
       '300M',
       '--yes',
     ];
-    expect(await command(argv)).toMatchObject({ exitCode: 0 });
+    expect(await command(argv)).toExitWith(0);
     expect(
       (await must(['stat', '-c', '%a', '/etc/byteback', '/etc/byteback/authorized_keys', '/byteback'])).stdout,
     ).toBe('755\n644\n755\n');
@@ -272,7 +272,7 @@ describe('on an image file', () => {
 describe('on a disk', () => {
   it('formats one that is empty, and names it by its UUID in fstab', async () => {
     const disk = await diskWith(async () => undefined);
-    expect(await setup('--device', disk.device, '--yes')).toMatchObject({ exitCode: 0 });
+    expect(await setup('--device', disk.device, '--yes')).toExitWith(0);
     expect(await readFile('/etc/fstab', 'utf8')).toMatch(
       /^UUID=[0-9a-f-]{36} \/byteback btrfs noatime,nosuid,nodev,noexec,compress=zstd:1,nofail 0 0$/m,
     );
@@ -317,7 +317,7 @@ describe('on a disk', () => {
 
   it('formats one that holds data when it is forced', async () => {
     const disk = await diskWith((file) => must(['mkfs.ext4', '-q', '-F', file]));
-    expect(await setup('--device', disk.device, '--yes', '--force')).toMatchObject({ exitCode: 0 });
+    expect(await setup('--device', disk.device, '--yes', '--force')).toExitWith(0);
   });
 
   it('never formats one that is in use, forced or not', async () => {
@@ -338,7 +338,7 @@ describe('on a disk', () => {
     await must(['mount', disk.device, '/elsewhere']);
     await writeFile('/elsewhere/file', 'precious');
     await must(['umount', '/elsewhere']);
-    expect(await setup('--device', disk.device, '--force', '--yes')).toMatchObject({ exitCode: 0 });
+    expect(await setup('--device', disk.device, '--force', '--yes')).toExitWith(0);
     expect(await readFile('/byteback/file', 'utf8')).toBe('precious');
   });
 });
@@ -351,7 +351,7 @@ describe('on what is mounted already', () => {
     await must(['mount', disk.device, '/elsewhere']);
     await must(['btrfs', 'subvolume', 'create', '/elsewhere/store']);
     await must(['mount', '-o', 'subvol=store', disk.device, '/byteback']);
-    expect(await setup('--yes')).toMatchObject({ exitCode: 0 });
+    expect(await setup('--yes')).toExitWith(0);
     expect((await must(['findmnt', '-no', 'OPTIONS', '/byteback'])).stdout).toMatch(
       /nosuid,nodev,noexec,noatime,compress=zstd:1/,
     );
@@ -369,7 +369,7 @@ describe('on what is mounted already', () => {
     await mkdir('/byteback');
     await appendFile('/etc/fstab', `${disk.device} /byteback btrfs defaults,compress=zstd:9,noexec 0 0\n# last line\n`);
     await must(['mount', '/byteback']);
-    expect(await setup('--yes')).toMatchObject({ exitCode: 0 });
+    expect(await setup('--yes')).toExitWith(0);
     const fstab = await readFile('/etc/fstab', 'utf8');
     expect(fstab).toContain(
       `${disk.device} /byteback btrfs compress=zstd:9,noexec,noatime,nosuid,nodev 0 0\n# last line\n`,
@@ -393,8 +393,8 @@ describe('on what is mounted already', () => {
   it('refuses a store where nothing is mounted, and another disk than the one that is', async () => {
     expect(await setup('--yes')).toMatchObject({ exitCode: 14, stderr: expect.stringContaining('--device') });
     await mkdir('/byteback');
-    expect(await setup('--yes')).toMatchObject({ exitCode: 14 });
-    expect(await setupImage()).toMatchObject({ exitCode: 0 });
+    expect(await setup('--yes')).toExitWith(14);
+    expect(await setupImage()).toExitWith(0);
     const disk = await diskWith(async () => undefined);
     expect(await setup('--device', disk.device, '--yes')).toMatchObject({
       exitCode: 12,
@@ -452,7 +452,7 @@ describe('sshd', () => {
       stderr: expect.stringContaining('--yes'),
     });
     expect(await readFile(mainFile, 'utf8')).toBe(main);
-    expect(await setupImage()).toMatchObject({ exitCode: 0 });
+    expect(await setupImage()).toExitWith(0);
     expect(await readFile(mainFile, 'utf8')).toMatch(new RegExp(`^# .*\nInclude ${dropIn}\n`));
     expect(await effective()).toContain('forcecommand /usr/lib/byteback/byteback-receive\n');
     expect(await setup()).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('Nothing had to be changed') });
@@ -460,7 +460,7 @@ describe('sshd', () => {
 
   it('that lets only some users or groups in lets byteback in, and still nobody else', async () => {
     await appendFile(mainFile, 'AllowUsers ops@192.0.2.* root\nAllowGroups root\n');
-    expect(await setupImage()).toMatchObject({ exitCode: 0 });
+    expect(await setupImage()).toExitWith(0);
     expect(await effective()).toMatch(/^allowusers byteback$/m);
     expect(await effective()).toMatch(/^allowgroups byteback$/m);
     expect((await must(['sshd', '-T', '-C', 'user=other,host=h,addr=192.0.2.7'])).stdout).not.toContain('byteback');

@@ -74,7 +74,7 @@ describe('a private machine', () => {
   });
 
   it('passes on how its command ended', async () => {
-    expect(await command([helper, '--', 'sh', '-c', 'exit 7'])).toMatchObject({ exitCode: 7 });
+    expect(await command([helper, '--', 'sh', '-c', 'exit 7'])).toExitWith(7);
   });
 
   it('says what is wrong with its arguments', async () => {

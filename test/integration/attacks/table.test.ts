@@ -35,9 +35,9 @@ async function attempt(attack: () => Promise<void>): Promise<void> {
 async function worksForHonestUse(client: TestClient): Promise<void> {
   const tree = join(machine.disk, client.name);
   await writeFile(join(tree, 'changing'), randomBytes(1000));
-  expect(await client.run('byteback-backup', '--source', tree)).toMatchObject({ exitCode: 0 });
+  expect(await client.run('byteback-backup', '--source', tree)).toExitWith(0);
   const to = join(machine.disk, `back-${randomBytes(4).toString('hex')}`);
-  expect(await client.run('byteback-restore', '--restore', '--to', to, tree)).toMatchObject({ exitCode: 0 });
+  expect(await client.run('byteback-restore', '--restore', '--to', to, tree)).toExitWith(0);
   expect(await compareTrees(tree, join(to, tree))).toEqual([]);
 }
 
@@ -175,7 +175,7 @@ describe('public keys', () => {
         expect(normalised.has(attack.id)).toBe(true);
         const added = (await readFile('/etc/byteback/authorized_keys', 'utf8')).replace(registry, '');
         expect(added).toBe(`restrict,command="/usr/lib/byteback/byteback-receive" ${good} client:pk.example\n`);
-        expect(await command(['byteback', 'client', 'revoke', 'pk.example'])).toMatchObject({ exitCode: 0 });
+        expect(await command(['byteback', 'client', 'revoke', 'pk.example'])).toExitWith(0);
       } else {
         expect(JSON.parse(stdout)).toMatchObject({ ok: false });
         expect(await serverState()).toEqual(before);
