@@ -49,14 +49,21 @@ export async function findMount(path: string): Promise<Mount | undefined> {
   };
 }
 
+/**
+ * mount(8) reads fstab for both. Where no udev runs it asks libblkid whose UUID that is, and libblkid trusts for two
+ * seconds what it has remembered of a device: the file system that was there before, so that `nofail` makes nothing of
+ * it, in silence. blkid(8) names this way to have it look itself.
+ */
+const lookItself = { BLKID_FILE: '/dev/null' };
+
 /** Mounts what /etc/fstab says for a mount point. */
 export async function mountFromFstab(path: string): Promise<void> {
-  await run(['mount', '--', path], { timeoutMs: 600_000 });
+  await run(['mount', '--', path], { timeoutMs: 600_000, env: lookItself });
 }
 
 /** Changes the options of what is mounted there. */
 export async function remount(path: string, options: readonly string[]): Promise<void> {
-  await run(['mount', '--options', ['remount', ...options].join(','), '--', path]);
+  await run(['mount', '--options', ['remount', ...options].join(','), '--', path], { env: lookItself });
 }
 
 // ---- /etc/fstab ------------------------------------------------------------------------------------------------------
