@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { decideRegions, parseMountinfo, parseSwapFiles, type RegionInput } from './mounts.ts';
+import { parseMountinfo } from '../system/mountinfo.ts';
+import { decideRegions, parseSwapFiles, type RegionInput } from './mounts.ts';
 
 /** A mountinfo text from short lines: id parent device root path type source. */
 function mountinfo(...lines: string[]): string {

@@ -6,18 +6,7 @@
  * the bytes.
  */
 
-/** One line of /proc/self/mountinfo. */
-export interface Mount {
-  readonly id: number;
-  readonly parent: number;
-  /** `major:minor` of the file system: the same for every mount of it. */
-  readonly device: string;
-  /** The directory (or file) of the file system that is mounted. */
-  readonly root: string;
-  readonly path: string;
-  readonly type: string;
-  readonly source: string;
-}
+import { type KernelMount, parseMountinfo, unescapeOctal } from '../system/mountinfo.ts';
 
 /** Why a path is left out, or (inside something left out) taken all the same. */
 export interface Region {
@@ -67,33 +56,6 @@ const networkTypes: ReadonlySet<string> = new Set(
 const memoryTypes: ReadonlySet<string> = new Set(['tmpfs', 'ramfs']);
 const unionTypes: ReadonlySet<string> = new Set(['overlay', 'overlayfs', 'aufs', 'unionfs', 'mhddfs']);
 
-/** Octal escapes as the kernel writes them: space, tab, newline, backslash, and # in some versions. */
-function unescapeOctal(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
-}
-
-/** The mounts of a mountinfo text, in the kernel's order: earlier mounts first. */
-export function parseMountinfo(text: string): Mount[] {
-  const mounts: Mount[] = [];
-  for (const line of text.split('\n')) {
-    const fields = line.split(' ');
-    // Optional fields stand between the options and a single hyphen.
-    const hyphen = fields.indexOf('-', 6);
-    if (hyphen < 0) continue;
-    const [id, parent, device = '', root = '', path = ''] = fields;
-    mounts.push({
-      id: Number(id),
-      parent: Number(parent),
-      device,
-      root: unescapeOctal(root),
-      path: unescapeOctal(path),
-      type: unescapeOctal(fields[hyphen + 1] ?? ''),
-      source: unescapeOctal(fields[hyphen + 2] ?? ''),
-    });
-  }
-  return mounts;
-}
-
 /** The files that are swapped to, as byte strings. */
 export function parseSwapFiles(text: string): string[] {
   return text
@@ -119,8 +81,8 @@ function below(path: string, directory: string): string {
 }
 
 /** Finds, for a path, the mount that one sees there: mounts over mounts hide what is below them. */
-function mountTable(mounts: readonly Mount[]): (path: string) => Mount | undefined {
-  const children = new Map<string, Mount>();
+function mountTable(mounts: readonly KernelMount[]): (path: string) => KernelMount | undefined {
+  const children = new Map<string, KernelMount>();
   const known = new Set(mounts.map((mount) => mount.id));
   // Of two mounts on the same place of the same parent only the last is seen.
   for (const mount of mounts) children.set(`${mount.parent} ${mount.path}`, mount);
@@ -128,7 +90,7 @@ function mountTable(mounts: readonly Mount[]): (path: string) => Mount | undefin
   return (path) => {
     let current = top;
     const step = (place: string) => {
-      for (let next: Mount | undefined; current !== undefined; current = next) {
+      for (let next: KernelMount | undefined; current !== undefined; current = next) {
         next = children.get(`${current.id} ${place}`);
         if (next === undefined || next === current) return;
       }
@@ -143,7 +105,7 @@ function mountTable(mounts: readonly Mount[]): (path: string) => Mount | undefin
 }
 
 /** Why a mount's kind is never copied, or undefined when it is a file system of this machine's own disks. */
-function whyLeftOut(mount: Mount): string | undefined {
+function whyLeftOut(mount: KernelMount): string | undefined {
   if (kernelTypes.has(mount.type)) return `${mount.type}: made by the kernel`;
   if (networkTypes.has(mount.type)) return `${mount.type}: the files of another machine`;
   if (memoryTypes.has(mount.type)) return `${mount.type}: in memory only`;
@@ -154,7 +116,7 @@ function whyLeftOut(mount: Mount): string | undefined {
   return isLoop(mount) ? `${mount.type} on ${mount.source}: a file that is mounted` : undefined;
 }
 
-function isLoop(mount: Mount): boolean {
+function isLoop(mount: KernelMount): boolean {
   return mount.source.startsWith('/dev/loop') || mount.device.startsWith('7:');
 }
 
@@ -178,7 +140,7 @@ export function decideRegions(input: RegionInput): RegionDecision {
   for (const path of ['/swap.file', ...parseSwapFiles(input.swaps)]) leave(path, 'whole', 'swap');
   leave('/var/backups/localhost', 'whole', 'backups of this machine itself');
 
-  const leftOut = new Map<Mount, string>();
+  const leftOut = new Map<KernelMount, string>();
   for (const mount of visible) {
     const why = mount.path === '/' ? undefined : whyLeftOut(mount);
     if (why !== undefined) leftOut.set(mount, why);
@@ -199,7 +161,7 @@ export function decideRegions(input: RegionInput): RegionDecision {
   for (const mount of visible) {
     if (leftOut.has(mount) || !inSources(mount.path)) continue;
     const around = nearest(regions, mount.path);
-    if (around?.verdict === 'leave' && leftOut.has(mountAt(around.path) as Mount)) {
+    if (around?.verdict === 'leave' && leftOut.has(mountAt(around.path) as KernelMount)) {
       taken.push({
         path: mount.path,
         verdict: 'take',
@@ -218,13 +180,13 @@ export function decideRegions(input: RegionInput): RegionDecision {
  * earlier one (the top of a btrfs whose subvolumes are mounted too), only the part that is copied already is left out.
  */
 function findRepeated(
-  visible: readonly Mount[],
-  leftOut: Map<Mount, string>,
-  mountAt: (path: string) => Mount | undefined,
+  visible: readonly KernelMount[],
+  leftOut: Map<KernelMount, string>,
+  mountAt: (path: string) => KernelMount | undefined,
   copied: (path: string) => boolean,
   leave: (path: string, extent: Region['extent'], why: string) => void,
 ): void {
-  const byDevice = new Map<string, Mount[]>();
+  const byDevice = new Map<string, KernelMount[]>();
   // The root's own mount counts as the first, whatever was mounted before it.
   for (const mount of [...visible.filter(({ path }) => path === '/'), ...visible.filter(({ path }) => path !== '/')]) {
     if (leftOut.has(mount)) continue;

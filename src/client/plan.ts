@@ -8,8 +8,9 @@ import { type Taken, takenBy } from '../catalogue/taken.ts';
 import type { ClientConfig } from '../config/client-config.ts';
 import { BytebackError } from '../errors.ts';
 import type { Log } from '../system/log.ts';
+import { parseMountinfo } from '../system/mountinfo.ts';
 import { makeRules, parentsOf, type Rule, topmost } from './filter-rules.ts';
-import { decideRegions, isWithin, parseMountinfo, type Region } from './mounts.ts';
+import { decideRegions, isWithin, type Region } from './mounts.ts';
 import { resolveSources, showPath, toByteString } from './sources.ts';
 
 /** What is left out, for people. */

@@ -29,6 +29,10 @@ export class SetupServerCommand extends BaseCommand {
       helpValue: 'FILE',
       description: 'public key that may register new clients, and do nothing else; repeatable',
     }),
+    quota: Flags.boolean({
+      description:
+        'on a fresh store, have the kernel stop each client exactly at its allowance (simple quotas; Linux 6.7 or later)',
+    }),
     yes: Flags.boolean({ char: 'y', description: 'answer all questions with yes' }),
     force: Flags.boolean({ description: 'format the disk or image even if it holds data, which is lost' }),
     'dry-run': Flags.boolean({ char: 'n', description: 'say what would be done, and do nothing' }),
@@ -46,6 +50,7 @@ export class SetupServerCommand extends BaseCommand {
         adminKeyFiles: flags['admin-key'] ?? [],
         yes: flags.yes,
         force: flags.force,
+        quota: flags.quota,
         dryRun: flags['dry-run'],
       },
       this.deps,

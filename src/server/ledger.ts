@@ -42,6 +42,8 @@ const StateSchema = v.object({
       /** The tree as the last completed run found it. */
       treeBytes: v.optional(v.number()),
       treeFiles: v.optional(v.number()),
+      /** What simple quotas charged it when its newest snapshot was seen, less what was freed since. */
+      chargedBytes: v.optional(v.number()),
       /** The transaction of the newest snapshot, from which the next is measured. */
       newest: v.optional(v.object({ name: v.string(), generation: v.number() })),
     }),
@@ -53,6 +55,7 @@ export interface LedgerClient {
   history: History;
   treeBytes?: number | undefined;
   treeFiles?: number | undefined;
+  chargedBytes?: number | undefined;
   newest?: { readonly name: string; readonly generation: number } | undefined;
 }
 

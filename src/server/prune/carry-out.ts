@@ -2,7 +2,10 @@ import type { ClientName } from '../../protocol/names.ts';
 import { recordDeletion } from '../../retention/history.ts';
 import { pruneStepByStep } from '../../retention/steps.ts';
 import type { Aim, Decision } from '../../retention/types.ts';
+import { isRootsSubvolume } from '../../system/btrfs.ts';
+import { openSimpleQuota } from '../../system/btrfs-quota.ts';
 import { appendToLedger, ledgerClient, writeLedger } from '../ledger.ts';
+import type { Store } from '../store.ts';
 import type { StoredSnapshot } from './contents.ts';
 import { deleteSnapshot } from './delete.ts';
 import type { Seen } from './look.ts';
@@ -74,6 +77,7 @@ async function deleteOne(decision: Decision, seen: Seen, { store, log, clock, co
   const at = clock.now().toISOString();
   await appendToLedger(store, [{ at, event: 'pruning', client, snapshot, why: reason, expectedBytes }], log);
 
+  const charge = await chargeOf(store, client);
   const { failed, spaceIsBack } = await deleteSnapshot(store, findStored(seen, client, snapshot), log);
   if (failed !== undefined) {
     log.warn(`cannot delete ${client} ${snapshot}: ${failed}`);
@@ -83,12 +87,28 @@ async function deleteOne(decision: Decision, seen: Seen, { store, log, clock, co
   const before = seen.space;
   const after = await readStoreSpace(store, config.prune.startPercent);
   seen.space = after;
-  const freedBytes = Math.max(0, after.dataFreeBytes - before.dataFreeBytes);
-  recordDeletion(ledgerClient(seen.ledger, client).history, snapshot, freedBytes);
+  const chargedLess = await charge?.();
+  const freedBytes = Math.max(0, chargedLess ?? after.dataFreeBytes - before.dataFreeBytes);
+  const its = ledgerClient(seen.ledger, client);
+  recordDeletion(its.history, snapshot, freedBytes);
+  if (its.chargedBytes !== undefined) its.chargedBytes -= chargedLess ?? 0;
   await appendToLedger(store, [{ at: clock.now().toISOString(), event: 'pruned', client, snapshot, freedBytes }], log);
   const free = `${inBytes(after.freeBytes)} free (${inPercent(after.freeBytes, after.totalBytes)})`;
   log.step(`pruned ${client} ${snapshot}: freed ${inBytes(freedBytes)}; ${free}`);
   return { deletion: { client, snapshot, reason, freedBytes, freeBytes: after.freeBytes }, spaceIsBack };
+}
+
+/**
+ * On a store with simple quotas: how much less a client is charged than at the time of the call, in bytes. What others
+ * write and free meanwhile does not blur it, as it does the free space of the disk.
+ */
+async function chargeOf(store: Store, client: string): Promise<(() => Promise<number>) | undefined> {
+  const quota = await openSimpleQuota(store.root);
+  const current = store.currentDir(client as ClientName);
+  // Snapshots of the original byteback were not made from it.
+  if (quota === undefined || !(await isRootsSubvolume(current).catch(() => false))) return undefined;
+  const before = await quota.chargedBytes(current);
+  return async () => before - (await quota.chargedBytes(current));
 }
 
 function findStored(seen: Seen, client: string, name: string): StoredSnapshot | undefined {

@@ -1,10 +1,13 @@
+import { relative } from 'node:path';
 import type { ClientName } from '../../protocol/names.ts';
 import { judgeClock } from '../../retention/clock-sanity.ts';
 import { expectedNeedBytes, freeSpaceToReach } from '../../retention/need.ts';
 import { planDeletions } from '../../retention/plan.ts';
 import type { Aim, Hold, StoreState } from '../../retention/types.ts';
+import { openSimpleQuota } from '../../system/btrfs-quota.ts';
 import { growthIsSettled, pauseClient, readHolds } from '../holds.ts';
 import { appendToLedger, type Ledger, readLedger, writeLedger } from '../ledger.ts';
+import type { Store } from '../store.ts';
 import { readSnapshots, type StoredSnapshot } from './contents.ts';
 import { observe } from './observe.ts';
 import type { PruneDeps, PruneOptions } from './prune.ts';
@@ -43,7 +46,11 @@ export async function look(
     readLedger(store, log),
     readStoreSpace(store, config.prune.startPercent),
   ]);
-  const { lines, disasters } = await observe(ledger, contents, { now, log });
+  const { lines, disasters } = await observe(ledger, contents, {
+    now,
+    log,
+    charges: await readCharges(store, contents.keys()),
+  });
   if (record) {
     for (const { client, reason, lastGood } of disasters) {
       log.warn(
@@ -114,6 +121,17 @@ export async function look(
     log.info(`metadata are short: ${free}`);
   }
   return aim === undefined ? chosen : Object.assign(chosen, { aim });
+}
+
+/** What each client is charged on a store with simple quotas; empty on others. */
+async function readCharges(store: Store, clients: Iterable<ClientName>): Promise<Map<ClientName, number>> {
+  const charges = await (await openSimpleQuota(store.root))?.charges();
+  const found = new Map<ClientName, number>();
+  for (const client of clients) {
+    const bytes = charges?.get(relative(store.root, store.currentDir(client)));
+    if (bytes !== undefined) found.set(client, bytes);
+  }
+  return found;
 }
 
 function memoryOf({ clock: { lastSeen, suspectSince } }: Ledger) {

@@ -26,6 +26,8 @@ export interface Observed {
   readonly disasters: Disaster[];
 }
 
+/** What small files and metadata may cost more than their content; beyond it, it is not this run that was charged. */
+const mostDiskRatio = 10;
 /** One snapshot is measured for this long at most, all of them together for so long. */
 const measureMs = 60_000;
 const measureAllMs = 180_000;
@@ -37,7 +39,7 @@ const measureAllMs = 180_000;
 export async function observe(
   ledger: Ledger,
   contents: ReadonlyMap<ClientName, readonly StoredSnapshot[]>,
-  { now, log }: { now: Date; log: Log },
+  { now, log, charges = new Map() }: { now: Date; log: Log; charges?: ReadonlyMap<ClientName, number> },
 ): Promise<Observed> {
   const observed: Observed = { lines: [], disasters: [] };
   const at = now.toISOString();
@@ -46,7 +48,8 @@ export async function observe(
   }
   const until = performance.now() + measureAllMs;
   for (const [client, snapshots] of contents) {
-    const { history } = ledgerClient(ledger, client);
+    const its = ledgerClient(ledger, client);
+    const { history } = its;
     const there = new Set(snapshots.map(({ name }) => name));
     for (const { name } of history.entries.filter((entry) => !there.has(entry.name))) {
       recordDeletion(history, name, undefined);
@@ -55,11 +58,17 @@ export async function observe(
     const known = new Set(history.entries.map(({ name }) => name));
     // A ledger that is begun anew says nothing of what was suspicious in its time.
     const judge = known.size > 0;
+    const fresh = snapshots.filter(({ name }) => !known.has(name)).length;
+    const charge = charges.get(client);
+    // What is charged more than when the snapshot before it was seen was written by this one's run: exact, if it is one run.
+    const before = known.size === 0 ? 0 : its.chargedBytes;
+    const chargedBytes = charge === undefined || before === undefined || fresh !== 1 ? undefined : charge - before;
     for (const [index, snapshot] of snapshots.entries()) {
       if (known.has(snapshot.name)) continue;
       const timeoutMs = Math.min(measureMs, Math.max(0, until - performance.now()));
-      await observeRun(ledger, snapshot, snapshots[index - 1], { observed, at, timeoutMs, log, judge });
+      await observeRun(ledger, snapshot, snapshots[index - 1], { observed, at, timeoutMs, log, judge, chargedBytes });
     }
+    if (fresh > 0 && charge !== undefined) its.chargedBytes = charge;
   }
   return observed;
 }
@@ -74,7 +83,16 @@ async function observeRun(
     timeoutMs,
     log,
     judge,
-  }: { observed: Observed; at: string; timeoutMs: number; log: Log; judge: boolean },
+    chargedBytes,
+  }: {
+    observed: Observed;
+    at: string;
+    timeoutMs: number;
+    log: Log;
+    judge: boolean;
+    /** What the run wrote, where simple quotas tell. */
+    chargedBytes: number | undefined;
+  },
 ): Promise<void> {
   const { client, name, time } = snapshot;
   const its = ledgerClient(ledger, client);
@@ -105,6 +123,8 @@ async function observeRun(
     });
     if (reason !== undefined) observed.disasters.push({ client, reason, lastGood: previous?.name });
   }
+  if (chargedBytes !== undefined && writtenBytes > 0)
+    its.history.diskRatio = Math.min(mostDiskRatio, Math.max(0, chargedBytes) / writtenBytes);
   recordRun(its.history, { name, time, status: record?.status ?? 'unknown', writtenBytes, diedBytes });
   its.treeBytes = bytesNow ?? its.treeBytes;
   its.treeFiles = filesNow ?? its.treeFiles;

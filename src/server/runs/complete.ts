@@ -10,6 +10,7 @@ import type { Clock } from '../../system/clock.ts';
 import { isMissing, syncDirectory } from '../../system/files.ts';
 import { tryLock } from '../../system/lock.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
+import { liftAllowance } from './allowance.ts';
 import { lockedError } from './prepare.ts';
 import { copyRecord, readRecord, requireClientPlace, requireOpen, writeCurrentRecord } from './record.ts';
 
@@ -62,6 +63,7 @@ async function closeRecord(store: Store, open: RunRecord, request: CompleteReque
     unread: request.unread.map((name) => escapeName(unescapeName(name))),
     figures: request.figures,
   };
+  await liftAllowance(store, open.client);
   await writeCurrentRecord(store, record);
   return record;
 }

@@ -2,6 +2,7 @@ import type { Failure } from '../../protocol/messages.ts';
 import type { ClientName, RunId } from '../../protocol/names.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Store } from '../store.ts';
+import { withoutAllowance } from './allowance.ts';
 import { readRecord, requireClientPlace, requireOpen, writeCurrentRecord } from './record.ts';
 
 /** How a transfer ended, as receive tells it. */
@@ -25,5 +26,6 @@ export async function recordTransfer(
   await requireClientPlace(store, client);
   const record = requireOpen(await readRecord(store.runFile(client)), end.run);
   const transfer = { endedAt: clock.now().toISOString(), exitCode: end.exitCode, failure: end.failure };
-  await writeCurrentRecord(store, { ...record, transfers: [...record.transfers, transfer].slice(-keptTransfers) });
+  const transfers = [...record.transfers, transfer].slice(-keptTransfers);
+  await withoutAllowance(store, client, () => writeCurrentRecord(store, { ...record, transfers }));
 }

@@ -9,6 +9,7 @@ import type { Clock } from '../../system/clock.ts';
 import { tryLock } from '../../system/lock.ts';
 import type { Admitted } from '../prune/admit.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
+import { setAllowance } from './allowance.ts';
 import { pinMachine, readClientState } from './client-state.ts';
 import { readRecord, requireClientPlace, writeCurrentRecord } from './record.ts';
 
@@ -38,6 +39,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
     const limit = deps.config.policyOf(client).snapshotsPerDay ?? deps.config.snapshotsPerDay;
     requireNotTooSoon(await listSnapshotNames(store, client), limit, clock.now());
     const growth = await deps.admit(client, request.expectedBytes);
+    await setAllowance(store, client, growth);
     const last = await readRecord(store.runFile(client));
     const generation = last?.state === 'completed' ? last.run : null;
     const record: RunRecord = {

@@ -11,6 +11,7 @@ import { mountStep } from './mount.ts';
 import { namespacesStep } from './namespaces.ts';
 import { packagesStep } from './packages.ts';
 import { proveServer } from './proof.ts';
+import { quotaStep } from './quota.ts';
 import { sshdStep } from './sshd.ts';
 import { lookAhead, type Step, stepLine, takeSteps } from './step.ts';
 import { sudoersStep } from './sudoers.ts';
@@ -31,6 +32,8 @@ export interface SetupServerOptions {
   readonly yes: boolean;
   /** Formats what holds data. */
   readonly force: boolean;
+  /** Turns simple quotas on. */
+  readonly quota: boolean;
   /** Says what it would do, and does nothing. */
   readonly dryRun: boolean;
 }
@@ -147,6 +150,7 @@ export async function setupServer(options: SetupServerOptions, deps: SetupServer
     fileSystemStep(target),
     mountStep(target),
     layoutStep(store, clock),
+    ...(options.quota ? [quotaStep(store)] : []),
     configurationStep(store, user),
     registryStep(admins, clock),
     sudoersStep(user),
