@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { emptyHistory, type History, historyBytes, recordDeletion, recordRun } from './history.ts';
+import { emptyHistory, type History, historyBytes, recordCharge, recordDeletion, recordRun } from './history.ts';
 
 function series(figures: readonly (readonly [number, number])[]): History {
   const history = emptyHistory();
@@ -53,6 +53,24 @@ describe('the history of a client', () => {
     }
     expect(history.diskRatio).toBeGreaterThan(0.4);
     expect(history.diskRatio).toBeLessThan(0.6);
+  });
+
+  it('is corrected by what the file system charged, and the runs after that are measured so', () => {
+    const history = series([
+      [100, 0],
+      [40, 20],
+      [60, 40],
+    ]);
+    recordCharge(history, new Set(['s1', 's2']), 50);
+    expect(history.entries.map(({ bornBytes, diedBytes }) => [bornBytes, diedBytes])).toEqual([
+      [100, 0],
+      [20, 10],
+      [30, 20],
+    ]);
+    expect(history.runs.map(({ writtenBytes }) => writtenBytes)).toEqual([100, 20, 30]);
+    expect(history.diskRatio).toBe(0.5);
+    recordCharge(history, new Set(['none']), 1000);
+    expect(history.diskRatio).toBe(0.5);
   });
 
   it('remembers the last runs only, and which was the first', () => {

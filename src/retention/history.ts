@@ -105,6 +105,28 @@ export function recordRun(
   if (history.runs.length > runsKept) history.runs.splice(0, history.runs.length - runsKept);
 }
 
+/** What small files and metadata may cost more than their content; beyond it, it is not these runs that were charged. */
+const mostRatio = 10;
+
+/**
+ * Corrects what some runs are said to have written by what the file system charged for all of them together: exact,
+ * where it keeps simple quotas.
+ */
+export function recordCharge(history: History, names: ReadonlySet<string>, chargedBytes: number): void {
+  const charged = history.entries.filter(({ name }) => names.has(name));
+  const said = charged.reduce((sum, { bornBytes }) => sum + bornBytes, 0);
+  if (said <= 0) return;
+  const change = Math.min(mostRatio, Math.max(1 / mostRatio, chargedBytes / said));
+  history.diskRatio *= change;
+  const times = new Set(charged.map(({ time }) => time));
+  for (const entry of charged) {
+    entry.bornBytes *= change;
+    entry.diedBytes *= change;
+  }
+  for (const [at, run] of history.runs.entries())
+    if (times.has(run.time)) history.runs[at] = { ...run, writtenBytes: run.writtenBytes * change };
+}
+
 /**
  * Records that a snapshot is gone.
  * @param freedBytes what the disk says that it freed; undefined when nobody watched: the guess stands then.

@@ -5,7 +5,7 @@ import { reasonOf } from '../../errors.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { type RunRecord, RunRecordSchema } from '../../protocol/run-record.ts';
 import { usualRunBytes, whyDestructive } from '../../retention/guards.ts';
-import { type History, recordDeletion, recordRun } from '../../retention/history.ts';
+import { type History, recordCharge, recordDeletion, recordRun } from '../../retention/history.ts';
 import { bytesWrittenSince, generationOf } from '../../system/btrfs-changes.ts';
 import { isMissing } from '../../system/files.ts';
 import type { Log } from '../../system/log.ts';
@@ -26,8 +26,6 @@ export interface Observed {
   readonly disasters: Disaster[];
 }
 
-/** What small files and metadata may cost more than their content; beyond it, it is not this run that was charged. */
-const mostDiskRatio = 10;
 /** One snapshot is measured for this long at most, all of them together for so long. */
 const measureMs = 60_000;
 const measureAllMs = 180_000;
@@ -58,17 +56,17 @@ export async function observe(
     const known = new Set(history.entries.map(({ name }) => name));
     // A ledger that is begun anew says nothing of what was suspicious in its time.
     const judge = known.size > 0;
-    const fresh = snapshots.filter(({ name }) => !known.has(name)).length;
-    const charge = charges.get(client);
-    // What is charged more than when the snapshot before it was seen was written by this one's run: exact, if it is one run.
-    const before = known.size === 0 ? 0 : its.chargedBytes;
-    const chargedBytes = charge === undefined || before === undefined || fresh !== 1 ? undefined : charge - before;
+    const fresh = new Set(snapshots.filter(({ name }) => !known.has(name)).map(({ name }) => name));
     for (const [index, snapshot] of snapshots.entries()) {
       if (known.has(snapshot.name)) continue;
       const timeoutMs = Math.min(measureMs, Math.max(0, until - performance.now()));
-      await observeRun(ledger, snapshot, snapshots[index - 1], { observed, at, timeoutMs, log, judge, chargedBytes });
+      await observeRun(ledger, snapshot, snapshots[index - 1], { observed, at, timeoutMs, log, judge });
     }
-    if (fresh > 0 && charge !== undefined) its.chargedBytes = charge;
+    const charge = charges.get(client);
+    if (fresh.size === 0 || charge === undefined) continue;
+    const before = known.size === 0 ? 0 : its.chargedBytes;
+    if (before !== undefined) recordCharge(history, fresh, charge - before);
+    its.chargedBytes = charge;
   }
   return observed;
 }
@@ -83,16 +81,7 @@ async function observeRun(
     timeoutMs,
     log,
     judge,
-    chargedBytes,
-  }: {
-    observed: Observed;
-    at: string;
-    timeoutMs: number;
-    log: Log;
-    judge: boolean;
-    /** What the run wrote, where simple quotas tell. */
-    chargedBytes: number | undefined;
-  },
+  }: { observed: Observed; at: string; timeoutMs: number; log: Log; judge: boolean },
 ): Promise<void> {
   const { client, name, time } = snapshot;
   const its = ledgerClient(ledger, client);
@@ -123,8 +112,6 @@ async function observeRun(
     });
     if (reason !== undefined) observed.disasters.push({ client, reason, lastGood: previous?.name });
   }
-  if (chargedBytes !== undefined && writtenBytes > 0)
-    its.history.diskRatio = Math.min(mostDiskRatio, Math.max(0, chargedBytes) / writtenBytes);
   recordRun(its.history, { name, time, status: record?.status ?? 'unknown', writtenBytes, diedBytes });
   its.treeBytes = bytesNow ?? its.treeBytes;
   its.treeFiles = filesNow ?? its.treeFiles;

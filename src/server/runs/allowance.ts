@@ -18,7 +18,7 @@ export function allowanceBytes(
 ): number {
   const room = Math.max(0, space.freeBytes - reserveBytes(space.totalBytes));
   if (limitBytes === null) return room;
-  return Math.max(Math.min(limitBytes, room), space.freeBytes - floorBytes, 0);
+  return Math.floor(Math.max(Math.min(limitBytes, room), space.freeBytes - floorBytes, 0));
 }
 
 /** Sets what the kernel lets a client write in this run; does nothing on a store without simple quotas. */

@@ -2,12 +2,13 @@ import { lstat } from 'node:fs/promises';
 import type { ServerConfig } from '../../config/server-config.ts';
 import { BytebackError } from '../../errors.ts';
 import { escapeName, unescapeName } from '../../protocol/file-name.ts';
+import { parseMachine } from '../../protocol/machine.ts';
 import type { CompleteReply, CompleteRequest } from '../../protocol/messages.ts';
 import { type ClientName, type SnapshotName, snapshotNameAt, snapshotTime } from '../../protocol/names.ts';
 import type { RunRecord } from '../../protocol/run-record.ts';
 import { createReadOnlySnapshot, listNestedSubvolumes, syncPath } from '../../system/btrfs.ts';
 import type { Clock } from '../../system/clock.ts';
-import { isMissing, syncDirectory } from '../../system/files.ts';
+import { isMissing, syncDirectory, writeFileAtomically } from '../../system/files.ts';
 import { tryLock } from '../../system/lock.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { liftAllowance } from './allowance.ts';
@@ -52,6 +53,7 @@ export async function complete(
 async function closeRecord(store: Store, open: RunRecord, request: CompleteRequest, now: Date): Promise<RunRecord> {
   requireWholeTransfer(open);
   await requireNoNested(store, open.client);
+  if (request.machine !== undefined) await writeMachine(store, open.client, request.machine);
   const snapshot = nextSnapshotName(await listSnapshotNames(store, open.client), now);
   const record: RunRecord = {
     ...open,
@@ -66,6 +68,14 @@ async function closeRecord(store: Store, open: RunRecord, request: CompleteReque
   await liftAllowance(store, open.client);
   await writeCurrentRecord(store, record);
   return record;
+}
+
+/** The manifest stays until another one comes: most machines are the same for years. */
+async function writeMachine(store: Store, client: ClientName, text: string): Promise<void> {
+  if (parseMachine(text) === undefined) {
+    throw new BytebackError('usage', { what: 'the request is refused', why: 'its manifest of the machine is none' });
+  }
+  await writeFileAtomically(store.machineFile(client), text, { mode: 0o644 });
 }
 
 function requireWholeTransfer({ run, transfers }: RunRecord): void {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { ServerConfig } from '../../config/server-config.ts';
 import { BytebackError } from '../../errors.ts';
 import { escapeName } from '../../protocol/file-name.ts';
@@ -11,6 +11,7 @@ import type { Admitted } from '../prune/admit.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { setAllowance } from './allowance.ts';
 import { pinMachine, readClientState } from './client-state.ts';
+import { readMachineText } from './machine.ts';
 import { readRecord, requireClientPlace, writeCurrentRecord } from './record.ts';
 
 /** What prepare and complete work with. */
@@ -56,10 +57,16 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       transfers: [],
     };
     await writeCurrentRecord(store, record);
-    return { ok: true, run: record.run, generation };
+    return { ok: true, run: record.run, generation, machine: await machineDigest(store, client) };
   } finally {
     await lock.release();
   }
+}
+
+/** What the server's manifest of the machine is, so that the same one is not sent again. */
+async function machineDigest(store: Store, client: ClientName): Promise<string | null> {
+  const text = await readMachineText(store.machineFile(client));
+  return text === undefined ? null : createHash('sha256').update(text).digest('hex');
 }
 
 export function lockedError(client: ClientName): BytebackError {
