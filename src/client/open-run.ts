@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Totals } from '../catalogue/changes.ts';
 import { forgetOthers, saveCatalogue } from '../catalogue/store.ts';
@@ -35,6 +36,8 @@ export interface OpenRunContext {
   readonly stateDir: string;
   readonly version: string;
   readonly workDirectory: string;
+  /** The manifest of this machine, which is collected meanwhile. */
+  readonly machine: Promise<string | undefined>;
   readonly startedAt: Date;
   readonly ioTimeoutMs: number;
   readonly bwlimit: string | undefined;
@@ -176,7 +179,7 @@ async function complete(
   plan: Plan,
   sending: Sending,
   context: OpenRunContext,
-  { run }: PrepareReply,
+  { run, machine: known }: PrepareReply,
   sent: Sent,
   moved: Moved,
 ): Promise<Done> {
@@ -207,7 +210,15 @@ async function complete(
     totalBytes: Math.max(0, totals.bytes),
     retries: session.retries,
   };
-  const request: CompleteRequest = { run, status, unread: namesFor(unread), figures };
+  const machine = await context.machine;
+  const isKnown = machine === undefined || createHash('sha256').update(machine).digest('hex') === known;
+  const request: CompleteRequest = {
+    run,
+    status,
+    unread: namesFor(unread),
+    figures,
+    ...(isKnown ? {} : { machine }),
+  };
   const { snapshot } = await session.persist('later', (connection) =>
     // The server prunes before it answers, and waits for btrfs to give the space back.
     ask(connection, 'complete', request, CompleteReplySchema, { timeoutMs: 6 * 3_600_000, signal: session.signal }),

@@ -11,11 +11,12 @@ import type { Clock } from '../system/clock.ts';
 import { type Lock, tryLock } from '../system/lock.ts';
 import type { Log } from '../system/log.ts';
 import { failedRun, finishedRun, type LastRun, readLastRun, writeLastRun } from './last-run.ts';
+import { collectMachine } from './machine/collect.ts';
 import { openRun } from './open-run.ts';
 import { type LeftOut, makePlan, type Plan } from './plan.ts';
 import { decideSending } from './sending.ts';
 import { openSession, type Session } from './session.ts';
-import { showPath } from './sources.ts';
+import { showPath, toByteString } from './sources.ts';
 import type { Unread } from './transfer.ts';
 
 /** What the command line says; everything else comes from the configuration. */
@@ -193,6 +194,10 @@ interface Steps {
 async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps): Promise<RunReport> {
   const { config, paths, log, clock, signal } = deps;
   const { session, workDirectory, state } = steps;
+  // Of what is backed up each night, whatever is named this time.
+  const machine = options.dryRun
+    ? Promise.resolve(undefined)
+    : collectMachine(config.source.map(toByteString), log).catch(() => undefined);
   const plan = await makePlan(options, {
     config,
     stateDir: paths.stateDir,
@@ -236,6 +241,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     return { ...common, ...nothing, status: 'ok', walk: walkWhy, figures, deletedFiles };
   }
   const done = await openRun(plan, sending, {
+    machine,
     session,
     host: steps.host,
     destination: config.destination,

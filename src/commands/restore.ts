@@ -1,6 +1,7 @@
 import { BaseCommand, Flags } from '../cli/base-command.ts';
 import { type Changed, type Deleted, listChanged, listDeleted } from '../client/restore/history.ts';
 import { type ListedVersion, type Listing, listingOf, takenAt } from '../client/restore/listing.ts';
+import { describeMachine, type MachineReport } from '../client/restore/machine.ts';
 import { momentForm } from '../client/restore/moment.ts';
 import { type RestoreReport, restoreFiles } from '../client/restore/restore-files.ts';
 import { listSnapshots, listVersions, openRestoreSession, type RestoreDeps } from '../client/restore/versions.ts';
@@ -18,6 +19,7 @@ type Result =
   | Listing
   | RestoreReport
   | Changed
+  | MachineReport
   | { readonly snapshots: readonly SnapshotEntry[] }
   | { readonly deleted: readonly Deleted[] };
 
@@ -40,6 +42,7 @@ export class RestoreCommand extends BaseCommand {
       command: '<%= me %> --restore --in-place /etc/hosts',
     },
     { description: 'What made the last backup grow', command: '<%= me %> --changed' },
+    { description: 'How to make the whole machine anew, on paper before it is needed', command: '<%= me %> --machine' },
     { description: 'The whole machine, to a new disk', command: '<%= me %> --restore --all-files --to /mnt/target' },
   ];
   static override enableJsonFlag = true;
@@ -68,6 +71,11 @@ export class RestoreCommand extends BaseCommand {
       description: 'list what differs between two snapshots, the largest first, in all or below one path',
       exclusive: ['restore', 'all-files', 'all', 'snapshots'],
     }),
+    machine: Flags.boolean({
+      description:
+        'print how to make the whole machine anew: disks, restore, boot loader; with --json, all that is known of it',
+      exclusive: ['restore', 'all-files', 'all', 'snapshots', 'deleted', 'changed'],
+    }),
     since: Flags.string({
       helpValue: 'NAME|TIME',
       description: 'the earlier of the two; by default the one before',
@@ -92,6 +100,11 @@ export class RestoreCommand extends BaseCommand {
       ...(flags.snapshot === undefined ? {} : { snapshot: flags.snapshot }),
       ...(flags.at === undefined ? {} : { at: flags.at }),
     };
+    if (flags.machine) {
+      const report = await describeMachine(which, deps);
+      this.print(report.recipe);
+      return report;
+    }
     if (flags.changed || flags.deleted) {
       const [path, second] = which.paths;
       if (second !== undefined) throw new BytebackError('usage', { what: `one path at most: ${second} is too many` });

@@ -18,6 +18,7 @@ const plainVerbs = [
   'versions',
   'find',
   'changes',
+  'machine',
   'register',
   'redeem',
 ] as const;

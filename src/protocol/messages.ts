@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { type ExitName, exitCodes } from '../errors.ts';
+import { maxMachineBytes } from './machine.ts';
 import { ClientNameSchema, RunIdSchema, SnapshotNameSchema } from './names.ts';
 
 /** Version of what client and server say to each other; a server answers only a client of the same number. */
@@ -55,6 +56,8 @@ export const CompleteRequestSchema = v.strictObject({
     /** Attempts after the first. */
     retries: Count,
   }),
+  /** The manifest of the machine (see machine.ts); left out when the server has the same one already. */
+  machine: v.optional(v.pipe(v.string(), v.maxLength(maxMachineBytes))),
 });
 export type CompleteRequest = v.InferOutput<typeof CompleteRequestSchema>;
 
@@ -86,6 +89,9 @@ export const ChangesRequestSchema = v.strictObject({
   after: v.optional(EscapedName),
 });
 export type ChangesRequest = v.InferOutput<typeof ChangesRequestSchema>;
+
+/** `machine`: the manifest of the machine that a snapshot carries. */
+export const MachineRequestSchema = v.strictObject({ snapshot: SnapshotNameSchema });
 
 /** `register`, with an administrative key or a password. */
 export const RegisterRequestSchema = v.strictObject({
@@ -131,6 +137,8 @@ export const PrepareReplySchema = v.object({
   run: RunIdSchema,
   /** The id of the last completed run, when `current` is exactly what it left; null when it is not known to be. */
   generation: v.nullable(RunIdSchema),
+  /** SHA-256 of the manifest that the server holds; null when it holds none. */
+  machine: v.optional(v.nullable(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)))),
 });
 export type PrepareReply = v.InferOutput<typeof PrepareReplySchema>;
 
@@ -140,6 +148,9 @@ export const CompleteReplySchema = v.object({
   snapshot: SnapshotNameSchema,
 });
 export type CompleteReply = v.InferOutput<typeof CompleteReplySchema>;
+
+/** `machine`: the text of the manifest; null for a snapshot without one. */
+export const MachineReplySchema = v.object({ ok: v.literal(true), machine: v.nullable(v.string()) });
 
 /** `replay`: how many of the renames could not be done; then `current` has to be walked. */
 export const ReplayReplySchema = v.object({ ok: v.literal(true), failed: v.number() });

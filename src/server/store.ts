@@ -52,6 +52,9 @@ export interface Store {
   snapshotDir(client: ClientName, snapshot: SnapshotName): string;
   snapshotFsDir(client: ClientName, snapshot: SnapshotName): string;
   snapshotRunFile(client: ClientName, snapshot: SnapshotName): string;
+  /** The manifest of the machine, root's, beside the run's record. */
+  machineFile(client: ClientName): string;
+  snapshotMachineFile(client: ClientName, snapshot: SnapshotName): string;
 }
 
 /** The paths of a store; looks at nothing. */
@@ -79,6 +82,8 @@ export function storeAt(root: string): Store {
     snapshotDir,
     snapshotFsDir: (client, snapshot) => join(snapshotDir(client, snapshot), 'fs'),
     snapshotRunFile: (client, snapshot) => join(snapshotDir(client, snapshot), 'run.json'),
+    machineFile: (client) => join(currentDir(client), 'machine.json'),
+    snapshotMachineFile: (client, snapshot) => join(snapshotDir(client, snapshot), 'machine.json'),
   };
 }
 

@@ -29,6 +29,19 @@ async function exists(path: Buffer): Promise<boolean> {
   }
 }
 
+/**
+ * The first thing in a directory that is no empty directory. A new ext4 has lost+found, a machine's new disks are mounted
+ * below each other: nothing of the client is in those.
+ */
+async function firstFile(path: Buffer, depth: number): Promise<Buffer | undefined> {
+  if (depth === 0 || !(await lstat(path)).isDirectory()) return path;
+  for (const entry of await readdir(path, { encoding: 'buffer' })) {
+    const found = await firstFile(Buffer.concat([path, Buffer.from('/'), entry]), depth - 1);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 /** What stands where something is to be restored; undefined when the place is free. */
 export async function whatIsThere({ directory, names }: Target): Promise<Buffer | undefined> {
   for (const name of names) {
@@ -37,9 +50,10 @@ export async function whatIsThere({ directory, names }: Target): Promise<Buffer 
         if (isMissing(error)) return [];
         throw error;
       });
-      // A new ext4 has this, and nothing of the client is in it.
-      const other = entries.find((entry) => entry.toString() !== 'lost+found');
-      if (other !== undefined) return pathIn(directory, other);
+      for (const entry of entries) {
+        const other = await firstFile(pathIn(directory, entry), 8);
+        if (other !== undefined) return other;
+      }
     } else if (await exists(pathIn(directory, name))) {
       return pathIn(directory, name);
     }

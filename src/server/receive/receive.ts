@@ -9,6 +9,7 @@ import {
   CompleteRequestSchema,
   type Failure,
   FindRequestSchema,
+  MachineRequestSchema,
   OutcomeRequestSchema,
   PrepareRequestSchema,
   protocolVersion,
@@ -23,6 +24,7 @@ import { tryLock } from '../../system/lock.ts';
 import { failureOf, readRequest } from '../helper-request.ts';
 import { findInSnapshot, listChanges, listSnapshots, listVersions } from '../listing.ts';
 import { readRegistry } from '../registry.ts';
+import { readMachineText } from '../runs/machine.ts';
 import { outcomeOf } from '../runs/outcome.ts';
 import { lockedError } from '../runs/prepare.ts';
 import { readRecord } from '../runs/record.ts';
@@ -111,6 +113,7 @@ function rightFor({ verb }: WireCommand): Right | undefined {
     case 'versions':
     case 'find':
     case 'changes':
+    case 'machine':
       return 'restore';
     default:
       return undefined;
@@ -186,6 +189,11 @@ async function serveClient(
         ok: true,
         ...(await listChanges(store, client, await requestOf(call, ChangesRequestSchema))),
       });
+    case 'machine': {
+      const { snapshot } = await requestOf(call, MachineRequestSchema);
+      const machine = await readMachineText(store.snapshotMachineFile(client, snapshot));
+      return reply(call, { ok: true, machine: machine ?? null });
+    }
     case 'transfer':
       return finish(await transfer(session, command.run, command.rsync), call);
     case 'separate':
