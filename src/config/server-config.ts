@@ -16,6 +16,10 @@ export interface ServerConfig {
   /** A session without progress is ended after this long. */
   readonly idleTimeoutMs: number;
   readonly prune: PruneConfig;
+  /** Where the metrics are written after each run and prune; undefined: nowhere. */
+  readonly metricsOutput?: string;
+  /** Where the page is written after each run and prune; undefined: nowhere. */
+  readonly pageOutput?: string;
   policyOf(client: ClientName): ClientPolicy;
 }
 
@@ -40,6 +44,8 @@ export interface ClientPolicy {
   readonly weight: number;
   /** What to keep, such as "7d 4w 13m"; undefined: as much as fits. */
   readonly keep?: string;
+  /** Snapshots older than this go even when there is room, unless they are protected; undefined: no such limit. */
+  readonly maxAgeMs?: number;
   /** Addresses and networks it may come from; empty: any. */
   readonly from: string[];
   /** When its runs are expected; empty: any time. */
@@ -76,6 +82,7 @@ const policyEntries = {
       ),
     ),
   ),
+  max_age: v.optional(v.pipe(DurationMs, v.minValue(24 * 3_600_000, 'it must be a day at least, such as "400d"'))),
   from: v.optional(oneOrMore(Network)),
   window: v.optional(
     oneOrMore(
@@ -124,6 +131,8 @@ const ServerToml = v.strictObject({
       ),
     ),
   ),
+  metrics: v.optional(v.strictObject({ output: v.optional(CleanPath) })),
+  page: v.optional(v.strictObject({ output: v.optional(CleanPath) })),
   default: v.optional(v.strictObject(policyEntries)),
   client: v.optional(v.record(ClientNameSchema, v.strictObject(policyEntries))),
 });
@@ -160,6 +169,8 @@ export function parseServerConfig(path: string, text: string): ServerConfig {
       keepLast: toml.prune?.keep_last ?? serverDefaults.prune.keepLast,
       growthFactor: toml.prune?.growth_factor ?? serverDefaults.prune.growthFactor,
     },
+    ...(toml.metrics?.output === undefined ? {} : { metricsOutput: toml.metrics.output }),
+    ...(toml.page?.output === undefined ? {} : { pageOutput: toml.page.output }),
     policyOf: (client) => policyFrom({ ...toml.default, ...ownTable(toml.client, client) }),
   };
 }
@@ -173,6 +184,7 @@ function policyFrom(toml: PolicyToml): ClientPolicy {
   return {
     weight: toml.weight ?? 1,
     ...(toml.keep === undefined ? {} : { keep: toml.keep }),
+    ...(toml.max_age === undefined ? {} : { maxAgeMs: toml.max_age }),
     from: toml.from ?? [],
     window: toml.window ?? [],
     allow: toml.allow ?? [...rights],

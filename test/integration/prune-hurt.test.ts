@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ServerConfig } from '../../src/config/server-config.ts';
 import { holdSnapshot, readHolds, releaseSnapshot } from '../../src/server/holds.ts';
 import { admit } from '../../src/server/prune/admit.ts';
 import { readSnapshots } from '../../src/server/prune/contents.ts';
@@ -238,6 +239,29 @@ describe('the guards', () => {
     expect(await listSnapshotNames(small.store, client.name)).toHaveLength(30);
     const confirmed = await prune({ mode: 'run', order: 'importance', confirm: true }, { ...deps, config: prunedAt });
     expect(confirmed.deleted.length).toBeGreaterThan(3);
+  });
+});
+
+describe('an age limit', () => {
+  it('takes what is older though there is room, but never the newest three, and waits for a word when it is new', async () => {
+    const client = await daysOf('web1', 14, { files: 20, fileBytes: 64 * 1024, perDay: 2 });
+    await prune({ mode: 'run', order: 'importance' }, deps);
+    const all = await listSnapshotNames(small.store, client.name);
+    const limited = (days: number): ServerConfig => ({
+      ...small.config,
+      policyOf: (name) => ({ ...small.config.policyOf(name), maxAgeMs: days * dayMs }),
+    });
+    const run = { mode: 'run', order: 'importance' } as const;
+    expect((await prune(run, { ...deps, config: limited(1) })).deleted).toEqual([]);
+    expect(small.log.lines.join('\n')).toContain('byteback-prune --confirm');
+    const { deleted } = await prune({ ...run, confirm: true }, { ...deps, config: limited(5.5) });
+    expect(deleted.every(({ reason }) => reason.includes('older than the 6 days'))).toBe(true);
+    expect(await listSnapshotNames(small.store, client.name)).toEqual(all.slice(deleted.length));
+    expect(deleted.length).toBeGreaterThan(5);
+    expect(deleted.length).toBeLessThan(11);
+    await prune({ ...run, confirm: true }, { ...deps, config: limited(1) });
+    expect(await listSnapshotNames(small.store, client.name)).toEqual(all.slice(-3));
+    expect((await prune(run, { ...deps, config: limited(1) })).outcome).toBe('enough');
   });
 });
 

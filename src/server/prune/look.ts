@@ -102,7 +102,7 @@ export async function look(
 
   const remembered = parseSettings(ledger.settings);
   let chosen = seen(present);
-  let aim = aimOf(options, chosen, now.getTime());
+  let aim = aimOf(options, chosen, now.getTime()) ?? ageAim(options, chosen);
   if (remembered !== undefined && differ(remembered, present) && options.confirm !== true) {
     const count = aim === undefined ? 0 : planDeletions(chosen.state(), aim).pruned.length;
     const all = [...contents.values()].reduce((sum, snapshots) => sum + snapshots.length, 0);
@@ -111,7 +111,7 @@ export async function look(
         `changed settings would delete ${count} of ${all} snapshots; until you confirm it with byteback-prune --confirm, the settings from before hold`,
       );
       chosen = seen(completedBy(remembered, present));
-      aim = aimOf(options, chosen, now.getTime());
+      aim = aimOf(options, chosen, now.getTime()) ?? ageAim(options, chosen);
     }
   }
   ledger.settings = chosen.settings;
@@ -136,6 +136,13 @@ async function readCharges(store: Store, clients: Iterable<ClientName>): Promise
 
 function memoryOf({ clock: { lastSeen, suspectSince } }: Ledger) {
   return { ...(lastSeen === undefined ? {} : { lastSeen }), ...(suspectSince === undefined ? {} : { suspectSince }) };
+}
+
+/** No space is wanted, but some snapshots are older than the admin allows. */
+function ageAim({ order }: PruneOptions, seen: Seen): Aim | undefined {
+  const aim = { freeBytes: 0, order };
+  if (!Object.values(seen.settings.clients).some(({ maxAgeMs }) => maxAgeMs !== undefined)) return undefined;
+  return planDeletions(seen.state(), aim).pruned.length > 0 ? aim : undefined;
 }
 
 /** What is to be reached now: what was asked for, or what the settings and the runs to come demand. */

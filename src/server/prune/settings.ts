@@ -10,7 +10,10 @@ const SettingsSchema = v.object({
   startPercent: v.number(),
   stopPercent: v.number(),
   keepLast: v.number(),
-  clients: v.record(v.string(), v.object({ weight: v.number(), keep: v.optional(v.string()) })),
+  clients: v.record(
+    v.string(),
+    v.object({ weight: v.number(), keep: v.optional(v.string()), maxAgeMs: v.optional(v.number()) }),
+  ),
 });
 export type Settings = v.InferOutput<typeof SettingsSchema>;
 
@@ -23,8 +26,9 @@ export function settingsOf(config: ServerConfig, clients: Iterable<ClientName>):
     keepLast,
     clients: Object.fromEntries(
       [...clients].sort().map((client) => {
-        const { weight, keep } = config.policyOf(client);
-        return [client, { weight, ...(keep === undefined ? {} : { keep }) }];
+        const { weight, keep, maxAgeMs } = config.policyOf(client);
+        const rest = { ...(keep === undefined ? {} : { keep }), ...(maxAgeMs === undefined ? {} : { maxAgeMs }) };
+        return [client, { weight, ...rest }];
       }),
     ),
   };
@@ -51,9 +55,14 @@ export function differ(remembered: Settings, present: Settings): boolean {
 
 /** @throws BytebackError usage when the keep rule of a client cannot be read. */
 export function policyOf(settings: Settings, client: string): ClientPolicy {
-  const { weight, keep } = settings.clients[client] ?? { weight: 1 };
+  const { weight, keep, maxAgeMs }: Settings['clients'][string] = settings.clients[client] ?? { weight: 1 };
   try {
-    return { weight, keepLast: settings.keepLast, ...(keep === undefined ? {} : { keep: parseKeepRule(keep) }) };
+    return {
+      weight,
+      keepLast: settings.keepLast,
+      ...(keep === undefined ? {} : { keep: parseKeepRule(keep) }),
+      ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
+    };
   } catch (error) {
     throw new BytebackError(
       'usage',
