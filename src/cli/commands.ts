@@ -114,6 +114,18 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/status.ts')).StatusCommand,
   },
   {
+    id: 'page',
+    side: 'server',
+    summary: 'write a page that shows how the server stands',
+    load: async () => (await import('../commands/page.ts')).PageCommand,
+  },
+  {
+    id: 'metrics',
+    side: 'server',
+    summary: 'write metrics for Prometheus',
+    load: async () => (await import('../commands/metrics.ts')).MetricsCommand,
+  },
+  {
     id: 'doctor',
     side: 'both',
     summary: 'look for what is not well, and say what to do',

@@ -1,3 +1,4 @@
+import { serverPaths } from '../config/paths.ts';
 import { loadServerConfig } from '../config/server-config.ts';
 import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
 import { failureOf } from '../server/helper-request.ts';
@@ -34,6 +35,9 @@ async function answer(): Promise<HelperAnswer> {
     pruneAfterwards: async () => {
       const { prune } = await import('../server/prune/prune.ts');
       await logged((log) => prune({ mode: 'run', order: 'importance' }, { config, store, clock, log }));
+      const { refreshReports } = await import('../server/status-refresh.ts');
+      const sources = { config, store, registryFile: serverPaths.authorizedKeys };
+      await logged((log) => refreshReports(sources, { clock, log }));
     },
   });
 }

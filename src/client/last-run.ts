@@ -24,6 +24,8 @@ export const LastRunSchema = v.object({
   figures: v.nullable(CompleteRequestSchema.entries.figures),
   /** Files that could not be read, escaped; the first 1,000. */
   unread: v.array(v.string()),
+  /** What was left out by itself, escaped, the first 1,000; not there in records of a failed run. */
+  excluded: v.optional(v.array(v.object({ path: v.string(), why: v.string() }))),
   /** Of a failed run. */
   error: v.nullable(v.object({ what: v.string(), why: v.optional(v.string()), fix: v.optional(v.string()) })),
   /** When a run last ended with a snapshot; null before the first. */
@@ -76,6 +78,7 @@ export function finishedRun(
     snapshot: report.snapshot,
     figures: report.figures,
     unread: report.unread.slice(0, maxUnread).map(({ path }) => path),
+    excluded: report.excluded.slice(0, maxUnread).map(({ path, why }) => ({ path, why })),
     error: null,
     lastSnapshotAt: facts.endedAt.toISOString(),
     // A run of one source says nothing of the others.

@@ -1,10 +1,12 @@
 import { BaseCommand, Flags } from '../cli/base-command.ts';
+import { serverPaths } from '../config/paths.ts';
 import { parsePercent, parseSize, sizeForm } from '../config/units.ts';
 import { BytebackError } from '../errors.ts';
 import { type Column, table } from '../output/table.ts';
 import { countInWords, sizeInWords } from '../output/units.ts';
 import { openServer } from '../server/open-server.ts';
 import { type PruneReport, prune, type ToldDecision } from '../server/prune/prune.ts';
+import { refreshReports } from '../server/status-refresh.ts';
 
 /** `byteback-prune`. */
 export class PruneCommand extends BaseCommand {
@@ -50,6 +52,8 @@ export class PruneCommand extends BaseCommand {
       { mode, order, confirm: flags.confirm, ...(freeTarget === undefined ? {} : { freeTarget }) },
       { config, store, clock, log },
     );
+    if (mode === 'run')
+      await refreshReports({ config, store, registryFile: serverPaths.authorizedKeys }, { clock, log });
     this.print(mode === 'run' ? runText(report, flags.verbose) : planText(report));
     if (report.outcome === 'busy') this.endWith('locked');
     if (report.outcome === 'refused') this.endWith('refused');

@@ -1,113 +1,123 @@
-import { BaseCommand } from '../cli/base-command.ts';
+import { BaseCommand, durationMs, Flags } from '../cli/base-command.ts';
 import { type OwnStatus, readOwnStatus } from '../client/status.ts';
 import { loadClientConfig } from '../config/client-config.ts';
 import { clientPaths, serverPaths } from '../config/paths.ts';
 import { findRoles } from '../config/roles.ts';
 import { loadServerConfig } from '../config/server-config.ts';
-import { type Column, table } from '../output/table.ts';
-import { countInWords, durationInWords, sizeInWords, timeInWords } from '../output/units.ts';
-import { type ClientStatus, readServerStatus, requireRoot, type ServerStatus } from '../server/status.ts';
+import { BytebackError, type ExitName, reasonOf } from '../errors.ts';
+import { watch } from '../output/watch.ts';
+import { type CheckState, checkClient, checkFailed, checkServer, worse } from '../report/check.ts';
+import type { ServerStatus } from '../report/fleet.ts';
+import { readServerStatus, requireRoot } from '../server/status.ts';
 import { openStore } from '../server/store.ts';
+import { clientText, serverText } from './status-text.ts';
+
+/** What `byteback status --json` prints. */
+interface Report {
+  server?: ServerStatus;
+  client?: OwnStatus;
+}
+
+/** Monitors know only these four codes; the one table of exit codes has them under these names. */
+const checkExits: Readonly<Record<CheckState, ExitName>> = {
+  ok: 'ok',
+  warning: 'bug',
+  critical: 'usage',
+  unknown: 'partial',
+};
 
 /** `byteback status`. */
 export class StatusCommand extends BaseCommand {
-  static override description =
-    'On a client: the last run and the next one. On the server: the space in the store, and the newest snapshot of each client. ' +
-    'It only looks, and asks nobody else.';
+  static override description = [
+    "On the server: the space in the store in plain words, each client's last backup and its rhythm, size, history and last proven restore, transfers that are under way, and what somebody should look at. On a client: the last run, the next one, and what was left out. It only looks, and asks nobody else.",
+    'With --check it prints one line for a monitor such as Nagios or Icinga, with figures, and its exit code is that of a plugin: 0 all is well, 1 a warning, 2 critical, 3 when nothing could be found out.',
+  ].join('\n\n');
   static override examples = [
     { description: 'How this machine stands', command: '<%= me %>' },
-    { description: 'The same for a program', command: '<%= me %> --json' },
+    { description: 'The same, kept up to date, until Ctrl-C', command: '<%= me %> --watch' },
+    { description: 'For a program', command: '<%= me %> --json' },
+    { description: 'For a monitor', command: '<%= me %> --check' },
   ];
   static override enableJsonFlag = true;
+  static override flags = {
+    watch: Flags.boolean({ description: 'show it again and again, until it is stopped' }),
+    every: durationMs({ description: 'with --watch: how often, 2s by default', dependsOn: ['watch'] }),
+    check: Flags.boolean({
+      description: 'one line with figures, and the exit code of a monitoring plugin: 0, 1, 2 or 3',
+      exclusive: ['watch', 'json'],
+    }),
+  };
 
   async run() {
-    await this.parse(StatusCommand);
+    if (this.argv.includes('--check')) return await this.#check();
+    const { flags } = await this.parse(StatusCommand);
+    if (!flags.watch) {
+      const report = await this.#look();
+      this.print(this.#text(report));
+      return report;
+    }
+    if (this.jsonEnabled()) {
+      throw new BytebackError('usage', {
+        what: '--watch and --json do not go together',
+        fix: 'call --json repeatedly',
+      });
+    }
+    const { clock, signal } = this.deps;
+    await watch(async () => this.#text(await this.#look()), {
+      everyMs: Math.max(200, flags.every ?? 2000),
+      signal,
+      sleep: clock.sleep,
+    });
+    return undefined;
+  }
+
+  async #look(): Promise<Report> {
     const { clock, env } = this.deps;
     const paths = clientPaths(env);
     const roles = await findRoles(paths, serverPaths.serverToml);
-    const now = clock.now();
-    const report: { server?: ServerStatus; client?: OwnStatus } = {};
+    const report: Report = {};
     if (roles.server) {
       requireRoot();
       const config = await loadServerConfig();
       const store = await openStore(config);
       report.server = await readServerStatus({ config, store, registryFile: serverPaths.authorizedKeys }, { clock });
-      this.print(serverText(report.server, now));
     }
-    if (roles.client) {
-      report.client = await readOwnStatus(await loadClientConfig(paths), paths, clock);
-      if (roles.server) this.print('\n');
-      this.print(clientText(report.client, now));
-    }
+    if (roles.client) report.client = await readOwnStatus(await loadClientConfig(paths), paths, clock);
     return report;
   }
-}
 
-function serverText({ store, clients }: ServerStatus, now: Date): string {
-  const usedBytes = store.totalBytes - store.freeBytes;
-  const percent = (bytes: number) => `${Math.round((100 * bytes) / Math.max(1, store.totalBytes))} %`;
-  const head =
-    `store ${store.path}: ${sizeInWords(usedBytes)} of ${sizeInWords(store.totalBytes)} used (${percent(usedBytes)}), ` +
-    `${sizeInWords(store.freeBytes)} free; pruned below ${store.pruneBelowPercent} %\n\n`;
-  if (clients.length === 0) return `${head}no clients yet; for each one: byteback client invite NAME`;
-  const forecasts = clients.flatMap(({ forecast }) => (forecast === null ? [] : [forecast]));
-  const paused = clients.flatMap(({ name, pruningPaused }) =>
-    pruningPaused === null ? [] : [`${name}: pruning is paused: ${pruningPaused}; when all is well: byteback release`],
-  );
-  return [head + table(clients, clientColumns(now)), ...forecasts, ...paused].join('\n');
-}
-
-function clientColumns(now: Date): Column<ClientStatus>[] {
-  const age = (at: string) => durationInWords(Math.max(0, now.getTime() - Date.parse(at)));
-  return [
-    { title: 'client', text: ({ name }) => name },
-    { title: 'newest snapshot', text: ({ newest }) => newest?.name ?? 'none yet' },
-    { title: 'age', text: ({ newest }) => (newest === null ? '' : age(newest.at)) },
-    {
-      title: 'size',
-      text: ({ newest }) => (newest?.totalBytes == null ? '' : sizeInWords(newest.totalBytes)),
-      align: 'right',
-    },
-    { title: 'snapshots', text: ({ snapshots }) => String(snapshots), align: 'right' },
-    { title: 'since', text: ({ oldestAt }) => oldestAt?.slice(0, 10) ?? '' },
-    { title: 'note', text: (client) => notesOn(client, age).join('; ') },
-  ];
-}
-
-function notesOn(client: ClientStatus, age: (at: string) => string): string[] {
-  return [
-    ...(client.registered ? [] : ['no key']),
-    ...(client.overdue ? ['overdue'] : []),
-    ...(client.newest?.status === 'partial' ? ['partial'] : []),
-    ...(client.openRunSince === null ? [] : [`run since ${age(client.openRunSince)}`]),
-    ...(client.held === 0 ? [] : [`${client.held} held`]),
-  ];
-}
-
-function clientText({ destination, source, lastRun, nextRun, overdue }: OwnStatus, now: Date): string {
-  const ago = (at: string) =>
-    `${timeInWords(new Date(at))}, ${durationInWords(Math.max(0, now.getTime() - Date.parse(at)))} ago`;
-  const lines = [`client of ${destination}, sends ${source.join(' ')}`];
-  if (lastRun === null) {
-    lines.push('last run       none yet; begin with: byteback-backup --verbose');
-  } else {
-    lines.push(`last run       ${ago(lastRun.endedAt)}: ${lastRun.status}`);
-    if (lastRun.error !== null) lines.push(`               ${lastRun.error.what}`);
-    if (lastRun.figures !== null) {
-      const { sentFiles, sentBytes, files, totalBytes, durationMs } = lastRun.figures;
-      lines.push(
-        `               sent ${countInWords(sentFiles, 'file')}, ${sizeInWords(sentBytes)}, in ${durationInWords(durationMs)}; ` +
-          `found ${countInWords(files, 'file')}, ${sizeInWords(totalBytes)}`,
-      );
-    }
-    if (lastRun.unread.length > 0)
-      lines.push(`               ${countInWords(lastRun.unread.length, 'file')} could not be read`);
-    const { lastSnapshotAt } = lastRun;
-    lines.push(
-      `last snapshot  ${lastSnapshotAt === null ? 'none' : ago(lastSnapshotAt)}${overdue ? ' (overdue)' : ''}`,
-    );
+  #text({ server, client }: Report): string {
+    const now = this.deps.clock.now();
+    const columns = process.stdout.columns ?? 80;
+    const texts = [
+      ...(server === undefined ? [] : [serverText(server, columns)]),
+      ...(client === undefined ? [] : [clientText(client, now)]),
+    ];
+    return texts.join('\n');
   }
-  const next = nextRun?.at == null ? 'not known' : timeInWords(new Date(nextRun.at));
-  lines.push(`next run       ${nextRun === null ? 'nothing starts one by itself' : `${next}, by ${nextRun.by}`}`);
-  return lines.join('\n');
+
+  /** A monitor understands nothing but its line and its four codes, whatever goes wrong. */
+  async #check(): Promise<undefined> {
+    const result = await this.#checked().catch((error: unknown) => checkFailed(reasonOf(error)));
+    this.print(result.line);
+    this.endWith(checkExits[result.state]);
+    return undefined;
+  }
+
+  async #checked() {
+    await this.parse(StatusCommand);
+    const { server, client } = await this.#look();
+    const now = this.deps.clock.now().getTime();
+    const own =
+      client === undefined
+        ? undefined
+        : checkClient({
+            overdue: client.overdue,
+            lastStatus: client.lastRun?.status ?? null,
+            lastError: client.lastRun?.error?.what ?? null,
+            ageMs: client.lastRun?.lastSnapshotAt == null ? null : now - Date.parse(client.lastRun.lastSnapshotAt),
+          });
+    if (server === undefined) return own ?? checkFailed('this machine is neither a server nor a client');
+    return own === undefined ? checkServer(server) : worse(checkServer(server), own);
+  }
 }

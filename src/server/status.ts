@@ -4,54 +4,23 @@ import type { ServerConfig } from '../config/server-config.ts';
 import { BytebackError } from '../errors.ts';
 import type { ClientName, SnapshotName } from '../protocol/names.ts';
 import { type RunRecord, RunRecordSchema } from '../protocol/run-record.ts';
+import type { ClientStatus, Running, ServerStatus, StoreStatus } from '../report/fleet.ts';
+import { expectedNeedBytes } from '../retention/need.ts';
 import type { Clock } from '../system/clock.ts';
 import { isMissing } from '../system/files.ts';
 import { silentLog } from '../system/log.ts';
-import { readHolds } from './holds.ts';
+import { readEvents, type ServerEvent } from './events.ts';
+import { type Holds, readHolds } from './holds.ts';
+import { type Ledger, readLedger } from './ledger.ts';
 import { readSnapshots, type StoredSnapshot } from './prune/contents.ts';
-import { forecastInWords, readForecast } from './prune/forecast.ts';
-import { readSpace } from './prune/space.ts';
+import { forecastInWords, readForecast, type StoreForecast } from './prune/forecast.ts';
+import { readSpace, type Space } from './prune/space.ts';
 import { entriesOf, readRegistry } from './registry.ts';
+import { readClientState } from './runs/client-state.ts';
+import { alertsOf } from './status-alerts.ts';
+import { findTransfers, type JailedTransfer } from './status-running.ts';
+import { tellSpace } from './status-words.ts';
 import type { Store } from './store.ts';
-
-/** How a server stands, as `byteback status --json` prints it. Times are ISO 8601, UTC. */
-export interface ServerStatus {
-  readonly store: {
-    readonly path: string;
-    readonly totalBytes: number;
-    readonly freeBytes: number;
-    /** Pruning begins when less than this is free. */
-    readonly pruneBelowPercent: number;
-  };
-  readonly clients: readonly ClientStatus[];
-}
-
-/** How one client stands on the server. */
-export interface ClientStatus {
-  readonly name: ClientName;
-  /** False when its key is gone: its history stays, it cannot add to it. */
-  readonly registered: boolean;
-  readonly snapshots: number;
-  readonly held: number;
-  readonly oldestAt: string | null;
-  readonly newest: {
-    readonly name: string;
-    readonly at: string;
-    /** `unknown` for snapshots of the original byteback. */
-    readonly status: 'ok' | 'partial' | 'unknown';
-    /** Bytes of all files in it, as the client counted them. */
-    readonly totalBytes: number | null;
-    readonly files: number | null;
-  } | null;
-  /** When the run began that is under way, or that was given up; null when the last one completed. */
-  readonly openRunSince: string | null;
-  /** The newest snapshot is much older than this client's rhythm lets expect. */
-  readonly overdue: boolean;
-  /** Why its pruning is paused; null when it is not. */
-  readonly pruningPaused: string | null;
-  /** How far back its history goes, and would go: "143 days of history at today's churn; …". Null before the first prune. */
-  readonly forecast: string | null;
-}
 
 const hourMs = 3_600_000;
 
@@ -62,61 +31,168 @@ const hourMs = 3_600_000;
 export function isOverdue(times: readonly number[], nowMs: number): boolean {
   const newest = times.at(-1);
   if (newest === undefined) return false;
+  return nowMs - newest > Math.max(26 * hourMs, 2 * (rhythmOf(times) ?? 0));
+}
+
+/** The usual time between two of the newest fifteen snapshots, in milliseconds; undefined while there are fewer than two. */
+export function rhythmOf(times: readonly number[]): number | undefined {
   const recent = times.slice(-15);
   const intervals = recent.slice(1).map((time, index) => time - (recent[index] ?? time));
-  const usual = intervals.toSorted((a, b) => a - b)[Math.floor(intervals.length / 2)] ?? 0;
-  return nowMs - newest > Math.max(26 * hourMs, 2 * usual);
+  return intervals.toSorted((a, b) => a - b)[Math.floor(intervals.length / 2)];
+}
+
+/** How far back events are told. */
+const eventsShownMs = 30 * 24 * hourMs;
+
+/** What a look needs. */
+export interface StatusSources {
+  readonly config: ServerConfig;
+  readonly store: Store;
+  readonly registryFile: string;
+}
+
+/** A status, and what it was made from, for those that show more of it. */
+export interface Looked {
+  readonly status: ServerStatus;
+  readonly snapshots: ReadonlyMap<ClientName, readonly StoredSnapshot[]>;
+  readonly ledger: Ledger;
+  readonly events: readonly ServerEvent[];
 }
 
 /**
  * Looks at everything that a server holds; changes nothing. Needs root.
  * @throws BytebackError usage when it may not look, or the registry's errors.
  */
-export async function readServerStatus(
-  { config, store, registryFile }: { config: ServerConfig; store: Store; registryFile: string },
+export async function readServerStatus(sources: StatusSources, deps: { clock: Clock }): Promise<ServerStatus> {
+  return (await lookAtServer(sources, deps)).status;
+}
+
+/** The same, with what it was made from. */
+export async function lookAtServer(
+  { config, store, registryFile }: StatusSources,
   { clock }: { clock: Clock },
-): Promise<ServerStatus> {
+): Promise<Looked> {
+  const now = clock.now();
   const { startPercent } = config.prune;
-  const [space, snapshots, holds, registry, forecast] = await Promise.all([
+  const [space, snapshots, holds, registry, forecast, ledger, transfers, events] = await Promise.all([
     readSpace(store.root, startPercent, { sync: false }),
     readSnapshots(store),
     readHolds(store),
     readRegistry(registryFile),
     readForecast({ config, store, clock, log: silentLog }),
+    readLedger(store, silentLog),
+    findTransfers(store),
+    // What happened is only told; that it cannot be read hides nothing else.
+    readEvents(store, { since: new Date(now.getTime() - eventsShownMs), now }).catch(() => []),
   ]);
   const registered = new Set(entriesOf(registry).flatMap((entry) => (entry.role === 'client' ? [entry.name] : [])));
   const names = [...new Set([...registered, ...snapshots.keys()])].toSorted();
-  const clients = names.map(async (name): Promise<ClientStatus> => {
-    const its = snapshots.get(name) ?? [];
-    const newest = its.at(-1);
-    const [oldest] = its;
-    const current = await readRecord(store.runFile(name));
-    const history = forecast.clients.find(({ client }) => client === name);
-    return {
-      name,
-      registered: registered.has(name),
-      snapshots: its.length,
-      held: holds.holds.filter(({ client }) => client === name).length,
-      oldestAt: oldest === undefined ? null : new Date(oldest.time).toISOString(),
-      newest: newest === undefined ? null : await newestOf(store, newest),
-      openRunSince: current?.state === 'open' ? current.preparedAt : null,
-      overdue: isOverdue(
-        its.map(({ time }) => time),
-        clock.now().getTime(),
-      ),
-      pruningPaused: holds.paused.find(({ client }) => client === name)?.reason ?? null,
-      forecast: history === undefined ? null : forecastInWords(history, forecast.extraBytes),
-    };
-  });
-  return {
-    store: {
-      path: store.root,
-      totalBytes: space.totalBytes,
-      freeBytes: space.freeBytes,
-      pruneBelowPercent: startPercent,
-    },
-    clients: await Promise.all(clients),
+  const seen: Seen = { store, registered, snapshots, holds, forecast, transfers, now };
+  const clients = await Promise.all(names.map((name) => statusOf(name, seen)));
+  const told = tellStore(config, store, { space, ledger, forecast }, now);
+  const status = {
+    at: now.toISOString(),
+    store: told,
+    clients,
+    alerts: alertsOf({ store: told, clients, events }, now.getTime()),
   };
+  return { status, snapshots, ledger, events };
+}
+
+/** What is known of all clients. */
+interface Seen {
+  readonly store: Store;
+  readonly registered: ReadonlySet<ClientName>;
+  readonly snapshots: ReadonlyMap<ClientName, readonly StoredSnapshot[]>;
+  readonly holds: Holds;
+  readonly forecast: StoreForecast;
+  readonly transfers: readonly JailedTransfer[];
+  readonly now: Date;
+}
+
+async function statusOf(name: ClientName, seen: Seen): Promise<ClientStatus> {
+  const { store, registered, snapshots, holds, forecast, transfers, now } = seen;
+  const its = snapshots.get(name) ?? [];
+  const times = its.map(({ time }) => time);
+  const newest = its.at(-1);
+  const [oldest] = its;
+  const current = await readRecord(store.runFile(name));
+  const open = current?.state === 'open' ? current : undefined;
+  const history = forecast.clients.find(({ client }) => client === name);
+  const held = holds.holds.filter(({ client }) => client === name);
+  return {
+    name,
+    registered: registered.has(name),
+    snapshots: its.length,
+    held: held.length,
+    holds: held.map(({ snapshot, reason, since, by }) => ({ snapshot, reason, since, by })),
+    oldestAt: oldest === undefined ? null : new Date(oldest.time).toISOString(),
+    newest: newest === undefined ? null : await newestOf(store, newest),
+    rhythmMs: rhythmOf(times) ?? null,
+    openRunSince: open?.preparedAt ?? null,
+    running: transfers.filter(({ client }) => client === name).map((transfer) => runningOf(transfer, open, now)),
+    overdue: isOverdue(times, now.getTime()),
+    pruningPaused: holds.paused.find(({ client }) => client === name)?.reason ?? null,
+    depthDays: history?.depthDays ?? null,
+    depthWithMoreDays: history?.depthWithMoreDays ?? null,
+    historyBytes: history?.historyBytes ?? null,
+    forecast: history === undefined ? null : forecastInWords(history, forecast.extraBytes),
+    lastProven: await lastProvenOf(store, name),
+  };
+}
+
+function runningOf({ kind, doneBytes, ageMs }: JailedTransfer, open: RunRecord | undefined, now: Date): Running {
+  const isRun = kind === 'backup' && open !== undefined;
+  return {
+    kind,
+    run: isRun ? open.run : null,
+    since: new Date(now.getTime() - ageMs).toISOString(),
+    expectedBytes: isRun ? open.expectedBytes : null,
+    doneBytes,
+    bytesPerSecond: ageMs < 1000 ? 0 : Math.round((1000 * doneBytes) / ageMs),
+  };
+}
+
+function tellStore(
+  config: ServerConfig,
+  store: Store,
+  { space, ledger, forecast }: { space: Space; ledger: Ledger; forecast: StoreForecast },
+  now: Date,
+): StoreStatus {
+  const { startPercent, stopPercent } = config.prune;
+  const histories = Object.values(ledger.clients).map(({ history }) => history);
+  const historyBytes = forecast.clients.reduce((sum, client) => sum + client.historyBytes, 0);
+  const need = expectedNeedBytes(
+    histories.map(({ runs }) => runs),
+    now.getTime(),
+  );
+  const facts = {
+    totalBytes: space.totalBytes,
+    freeBytes: Math.round(space.freeBytes),
+    historyBytes: Math.round(historyBytes),
+    nextRunsBytes: Math.round(need),
+  };
+  const { metadataShort } = space;
+  const thinned = histories.some((history) => history.thinned);
+  return {
+    path: store.root,
+    ...facts,
+    ...tellSpace({ ...facts, startPercent, thinned, metadataShort }),
+    pruneBelowPercent: startPercent,
+    pruneUntilPercent: stopPercent,
+    forecastBytes: forecast.extraBytes,
+  };
+}
+
+/** When a restore of a client was last proven: a drill writes it into root's state of the client. */
+const LastProvenSchema = v.object({
+  lastProven: v.object({ at: v.pipe(v.string(), v.isoTimestamp()), snapshot: v.optional(v.string()) }),
+});
+
+async function lastProvenOf(store: Store, client: ClientName): Promise<ClientStatus['lastProven']> {
+  const state = await readClientState(store, client).catch(() => undefined);
+  const { success, output } = v.safeParse(LastProvenSchema, state);
+  return success ? { at: output.lastProven.at, snapshot: output.lastProven.snapshot ?? null } : null;
 }
 
 async function newestOf(
@@ -125,17 +201,21 @@ async function newestOf(
 ): Promise<ClientStatus['newest']> {
   const isOriginal = subvolumeId !== undefined;
   const record = isOriginal ? undefined : await readRecord(store.snapshotRunFile(client, name as SnapshotName));
+  const figures = record?.figures;
   return {
     name,
     at: new Date(time).toISOString(),
     status: record?.status ?? 'unknown',
-    totalBytes: record?.figures?.totalBytes ?? null,
-    files: record?.figures?.files ?? null,
+    totalBytes: figures?.totalBytes ?? null,
+    files: figures?.files ?? null,
+    sentBytes: figures?.sentBytes ?? null,
+    durationMs: figures?.durationMs ?? null,
+    unread: record?.unread?.length ?? null,
   };
 }
 
 /** A run's record, or undefined when there is none or it cannot be understood: a status is shown all the same. */
-async function readRecord(path: string): Promise<RunRecord | undefined> {
+export async function readRecord(path: string): Promise<RunRecord | undefined> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');

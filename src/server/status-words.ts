@@ -1,0 +1,51 @@
+import type { StoreStatus } from '../report/fleet.ts';
+
+/** What decides how the state of a store is told. */
+export interface StoreFacts {
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+  readonly startPercent: number;
+  readonly historyBytes: number;
+  readonly nextRunsBytes: number;
+  /** Something had to be pruned for room already. */
+  readonly thinned: boolean;
+  readonly metadataShort: boolean;
+}
+
+type Told = Pick<StoreStatus, 'state' | 'nextRunsFit' | 'inWords'>;
+
+/**
+ * A full store is no fault: it is what byteback aims at. So the words say whether the space is used as intended, and
+ * whether what comes next has room.
+ */
+export function tellSpace(facts: StoreFacts): Told {
+  const { totalBytes, freeBytes, startPercent, historyBytes, nextRunsBytes, thinned, metadataShort } = facts;
+  const used = `${Math.round((100 * (totalBytes - freeBytes)) / Math.max(1, totalBytes))} %`;
+  const fitNow = freeBytes >= nextRunsBytes;
+  const nextRunsFit = fitNow || freeBytes + historyBytes >= nextRunsBytes;
+  const next = fitNow
+    ? 'next backups fit'
+    : nextRunsFit
+      ? 'next backups fit once old history is pruned'
+      : 'next backups do NOT fit';
+  // Pruning keeps `start` free as long as it has something to prune; half of it is what a busy hour may take.
+  const low = freeBytes < (totalBytes * startPercent) / 200;
+  if (metadataShort) {
+    return { state: 'short', nextRunsFit, inWords: `short of room for metadata, ${used} of the space used; ${next}` };
+  }
+  if (low || !nextRunsFit) {
+    return {
+      state: 'short',
+      nextRunsFit,
+      inWords: `short of room: ${used} used, and pruning has not freed enough; ${next}`,
+    };
+  }
+  if (thinned || freeBytes < (totalBytes * startPercent * 2) / 100) {
+    return { state: 'full-of-history', nextRunsFit, inWords: `full of history: ${used} used as intended, ${next}` };
+  }
+  return {
+    state: 'filling',
+    nextRunsFit,
+    inWords: `filling with history: ${used} used, nothing had to go yet, ${next}`,
+  };
+}
