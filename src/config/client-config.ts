@@ -5,7 +5,7 @@ import { parseDestination } from '../protocol/destination.ts';
 
 import type { ClientPaths } from './paths.ts';
 import { parseTomlText, readIfPresent } from './toml-file.ts';
-import { CleanPath, DurationMs, LineOfText, wholeNumber } from './values.ts';
+import { CleanPath, DurationMs, LineOfText, WebAddress, wholeNumber } from './values.ts';
 
 /** What a client's configuration says, defaults filled in. */
 export interface ClientConfig {
@@ -20,8 +20,14 @@ export interface ClientConfig {
   readonly retryDelayMs: number;
   /** How long rsync waits for the other side. */
   readonly ioTimeoutMs: number;
+  /** All of the tree is compared by checksum in this time, a part at each run; and walked on both sides once. */
+  readonly checkEveryMs: number;
   /** rsync's own form: KiB a second, or with a unit. */
   readonly bwlimit?: string;
+  /** Pinged when a run begins (/start), ends (as it is) and fails (/fail). */
+  readonly ping?: string;
+  /** Gets a JSON object of each run. */
+  readonly webhook?: string;
   /** Files of the original byteback that lie in the configuration directory and still count. */
   readonly original: OriginalFiles;
 }
@@ -43,6 +49,7 @@ export const clientDefaults = {
   retryNumber: 5,
   retryDelayMs: 10 * 60_000,
   ioTimeoutMs: 60 * 60_000,
+  checkEveryMs: 30 * 24 * 3_600_000,
 } as const;
 
 const DestinationText = v.pipe(
@@ -70,12 +77,15 @@ const ClientToml = v.strictObject({
   retry_number: v.optional(wholeNumber(0, 1000)),
   retry_delay: v.optional(DurationMs),
   io_timeout: v.optional(DurationMs),
+  check_every: v.optional(v.pipe(DurationMs, v.minValue(3_600_000, 'it must be an hour at least, such as "30d"'))),
   bwlimit: v.optional(
     v.pipe(
       v.string(),
       v.regex(/^\d{1,9}(?:\.\d{1,3})?[KMGkmg]?(?:i?[Bb])?$/, 'it must be as rsync has it, such as "5M" or "500K"'),
     ),
   ),
+  ping: v.optional(WebAddress),
+  webhook: v.optional(WebAddress),
 });
 
 /**
@@ -101,7 +111,10 @@ export async function loadClientConfig(paths: ClientPaths): Promise<ClientConfig
     retryNumber: toml.retry_number ?? clientDefaults.retryNumber,
     retryDelayMs: toml.retry_delay ?? clientDefaults.retryDelayMs,
     ioTimeoutMs: toml.io_timeout ?? (await originalTimeoutMs(paths)) ?? clientDefaults.ioTimeoutMs,
+    checkEveryMs: toml.check_every ?? clientDefaults.checkEveryMs,
     ...(toml.bwlimit === undefined ? {} : { bwlimit: toml.bwlimit }),
+    ...(toml.ping === undefined ? {} : { ping: toml.ping }),
+    ...(toml.webhook === undefined ? {} : { webhook: toml.webhook }),
     original: await readOriginalFiles(paths),
   };
 }

@@ -32,6 +32,7 @@ describe('a good configuration', () => {
       from: [],
       window: [],
       allow: ['prepare', 'transfer', 'complete', 'restore'],
+      report: [],
     });
   });
 
@@ -57,7 +58,7 @@ describe('a good configuration', () => {
       from: ['192.0.2.7', '2001:db8::/32'],
       window: ['02:00±30m'],
       allow: ['prepare', 'transfer', 'complete'],
-      report: 'ops@example.net',
+      report: ['ops@example.net'],
       snapshotsPerDay: 4,
     });
     expect(config.policyOf(name('web2'))).toMatchObject({ weight: 1, keep: '7d 4w 13m', from: ['192.0.2.0/24'] });
@@ -95,9 +96,16 @@ describe('what is wrong is said with file, line and key', () => {
     ],
     ['[client.web1]\nwindow = "25:00±1h"', '2: client.web1.window', '02:00±30m'],
     ['[default]\nallow = ["prepare", "fly"]', '2: default.allow[1] = "fly"', '"prepare" or "transfer"'],
-    ['[default]\nreport = "me"', '2: default.report = "me"', 'mail address'],
+    ['[default]\nreport = "me <me@x>"', '2: default.report[0] = "me <me@x>"', 'mail address'],
+    ['[mail]\nadmin = "-oQ/tmp"', '2: mail.admin[0] = "-oQ/tmp"', 'mail address'],
+    ['[mail]\nsmtp = "http://me:secret@mail"', '2: mail.smtp is not allowed', 'address of a mail server'],
+    ['[default]\nping = "ftp://x/secret"', '2: default.ping is not allowed', 'https://'],
     ['[client]\nweb1 = { wieght = 1 }', '2: client.web1.wieght: unknown key', undefined, 'did you mean weight?'],
-    ['[client.web1]\ncolor = 1', '2: client.web1.color: unknown key', 'the keys known here: weight, keep, from'],
+    [
+      '[client.web1]\ncolor = 1',
+      '2: client.web1.color: unknown key',
+      'the keys known here: weight, keep, max_age, from',
+    ],
     ['store = "/x"\nstore = "/y"', '2: not valid TOML', 'redefine'],
     ['\nstore = ', '2: not valid TOML'],
     ['[prune', '1: not valid TOML'],

@@ -2,8 +2,19 @@ import * as v from 'valibot';
 import { BytebackError } from '../errors.ts';
 import { type ClientName, ClientNameSchema } from '../protocol/names.ts';
 import { serverPaths } from './paths.ts';
+import { parseWindow } from './time-window.ts';
 import { parseTomlText, readIfPresent } from './toml-file.ts';
-import { CleanPath, DurationMs, LineOfText, Network, oneOrMore, Percent, wholeNumber } from './values.ts';
+import {
+  CleanPath,
+  DurationMs,
+  MailAddress,
+  Network,
+  oneOrMore,
+  Percent,
+  SmtpAddress,
+  WebAddress,
+  wholeNumber,
+} from './values.ts';
 
 /** What a server's configuration says, defaults filled in. */
 export interface ServerConfig {
@@ -20,7 +31,22 @@ export interface ServerConfig {
   readonly metricsOutput?: string;
   /** Where the page is written after each run and prune; undefined: nowhere. */
   readonly pageOutput?: string;
+  readonly mail: MailConfig;
+  /** Where alerts that concern no single client are posted: the web hook of `[default]`. */
+  readonly webhook?: string;
   policyOf(client: ClientName): ClientPolicy;
+}
+
+/** How mails leave this machine, and who administers it. */
+export interface MailConfig {
+  /** Undefined: byteback at this machine's name. */
+  readonly from?: string;
+  /** Who hears of refusals and of everything that needs a person. */
+  readonly admin: readonly string[];
+  /** `smtp://` or `smtps://`; undefined: by the machine's own sendmail. It may hold a password, so it is never logged. */
+  readonly smtp?: string;
+  /** Its first line is the password for `smtp`. */
+  readonly smtpPasswordFile?: string;
 }
 
 export interface PruneConfig {
@@ -48,11 +74,19 @@ export interface ClientPolicy {
   readonly maxAgeMs?: number;
   /** Addresses and networks it may come from; empty: any. */
   readonly from: string[];
-  /** When its runs are expected; empty: any time. */
+  /** When it may do anything at all, see time-window.ts; empty: any time. */
   readonly window: string[];
   readonly allow: Right[];
-  /** Where to send reports. */
-  readonly report?: string;
+  /** Who gets a report of each run; empty: nobody. */
+  readonly report: string[];
+  /** Who hears of runs that failed or are incomplete or overdue; undefined: the admin. */
+  readonly errors?: string[];
+  /** A snapshot is expected this often; undefined: daily, or as often as it has been so far; null: never. */
+  readonly expectMs?: number | null;
+  /** Pinged when a run begins (/start), ends (as it is) and fails (/fail). */
+  readonly ping?: string;
+  /** Gets a JSON object of each run and of each alert. */
+  readonly webhook?: string;
   readonly snapshotsPerDay?: number;
 }
 
@@ -63,6 +97,7 @@ export const serverDefaults = {
   snapshotsPerDay: 48,
   idleTimeoutMs: 10 * 60_000,
   prune: { startPercent: 5, stopPercent: 10, keepLast: 3, growthFactor: 10 },
+  mail: { admin: ['root'] },
 } as const;
 
 const policyEntries = {
@@ -88,15 +123,19 @@ const policyEntries = {
     oneOrMore(
       v.pipe(
         v.string(),
-        v.regex(
-          /^(?:[01]\d|2[0-3]):[0-5]\d(?:±\d{1,3}[mh]|-(?:[01]\d|2[0-3]):[0-5]\d)$/,
-          'it must be a time of day and a tolerance, or a span: "02:00±30m" or "22:00-06:00"',
+        v.check(
+          (text) => parseWindow(text) !== undefined,
+          'it must be a time of day and a tolerance, or a span, and may name a time zone: "02:00±30m", "22:00-06:00 Europe/Berlin"',
         ),
       ),
     ),
   ),
   allow: v.optional(v.array(v.picklist(rights))),
-  report: v.optional(v.pipe(LineOfText, v.regex(/^[^\s@]+@[^\s@]+$/, 'it must be a mail address'))),
+  report: v.optional(oneOrMore(MailAddress)),
+  errors: v.optional(oneOrMore(MailAddress)),
+  expect: v.optional(v.union([v.literal('never'), DurationMs])),
+  ping: v.optional(WebAddress),
+  webhook: v.optional(WebAddress),
   snapshots_per_day: v.optional(wholeNumber(1, 10_000)),
 };
 
@@ -130,6 +169,14 @@ const ServerToml = v.strictObject({
         ['start'],
       ),
     ),
+  ),
+  mail: v.optional(
+    v.strictObject({
+      from: v.optional(MailAddress),
+      admin: v.optional(oneOrMore(MailAddress)),
+      smtp: v.optional(SmtpAddress),
+      smtp_password_file: v.optional(CleanPath),
+    }),
   ),
   metrics: v.optional(v.strictObject({ output: v.optional(CleanPath) })),
   page: v.optional(v.strictObject({ output: v.optional(CleanPath) })),
@@ -171,6 +218,13 @@ export function parseServerConfig(path: string, text: string): ServerConfig {
     },
     ...(toml.metrics?.output === undefined ? {} : { metricsOutput: toml.metrics.output }),
     ...(toml.page?.output === undefined ? {} : { pageOutput: toml.page.output }),
+    mail: {
+      ...(toml.mail?.from === undefined ? {} : { from: toml.mail.from }),
+      admin: toml.mail?.admin ?? [...serverDefaults.mail.admin],
+      ...(toml.mail?.smtp === undefined ? {} : { smtp: toml.mail.smtp }),
+      ...(toml.mail?.smtp_password_file === undefined ? {} : { smtpPasswordFile: toml.mail.smtp_password_file }),
+    },
+    ...(toml.default?.webhook === undefined ? {} : { webhook: toml.default.webhook }),
     policyOf: (client) => policyFrom({ ...toml.default, ...ownTable(toml.client, client) }),
   };
 }
@@ -188,7 +242,11 @@ function policyFrom(toml: PolicyToml): ClientPolicy {
     from: toml.from ?? [],
     window: toml.window ?? [],
     allow: toml.allow ?? [...rights],
-    ...(toml.report === undefined ? {} : { report: toml.report }),
+    report: toml.report ?? [],
+    ...(toml.errors === undefined ? {} : { errors: toml.errors }),
+    ...(toml.expect === undefined ? {} : { expectMs: toml.expect === 'never' ? null : toml.expect }),
+    ...(toml.ping === undefined ? {} : { ping: toml.ping }),
+    ...(toml.webhook === undefined ? {} : { webhook: toml.webhook }),
     ...(toml.snapshots_per_day === undefined ? {} : { snapshotsPerDay: toml.snapshots_per_day }),
   };
 }

@@ -58,7 +58,9 @@ export function parseTomlText<const Schema extends v.GenericSchema>(
   if (issue.received === 'undefined') throw badLine(path, line, `${name} is missing`);
   // A value that came out of the parser as it is: shown, so that the person sees what byteback saw.
   const isKey = issue.path?.at(-1)?.origin === 'key';
-  const value = isPlain(issue.input) && !isKey ? ` = ${escapeName(JSON.stringify(issue.input))}` : '';
+  // An address may hold a password, and a client may be told of what is wrong here.
+  const isSecret = keys.some((key) => ['smtp', 'ping', 'webhook'].includes(String(key)));
+  const value = isPlain(issue.input) && !isKey && !isSecret ? ` = ${escapeName(JSON.stringify(issue.input))}` : '';
   throw badLine(path, line, `${name}${value} is not allowed`, explain(issue));
 }
 

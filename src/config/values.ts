@@ -70,3 +70,33 @@ export function oneOrMore<const Schema extends v.GenericSchema<string, string>>(
 
 /** Text of one line without control characters. */
 export const LineOfText = v.pipe(v.string(), v.regex(/^[^\p{Cc}]+$/u, 'it must be one line of text'));
+
+/** An address to send mail to: `ops@example.net`, or the name of a user of this machine. Nothing that a mail program could take for more. */
+export const MailAddress = v.pipe(
+  v.string(),
+  v.regex(
+    /^[A-Za-z0-9_][^\s\p{C}@<>()[\]\\,;:"]{0,63}(?:@[^\s\p{C}@<>()\\,;"]{1,253})?$/u,
+    'it must be a mail address',
+  ),
+);
+
+/** An address on the web that is called when something happens. */
+export const WebAddress = v.pipe(
+  v.string(),
+  v.check((text) => isUrlOf(text, ['http:', 'https:']), 'it must be an address such as "https://example.net/hook"'),
+);
+
+/** A mail server: `smtp://host:25`, `smtps://user@host:465`. */
+export const SmtpAddress = v.pipe(
+  v.string(),
+  v.check(
+    (text) => isUrlOf(text, ['smtp:', 'smtps:']),
+    'it must be the address of a mail server such as "smtps://user@mail.example.net:465"',
+  ),
+);
+
+function isUrlOf(text: string, protocols: readonly string[]): boolean {
+  if (/[\s\p{C}]/u.test(text) || !URL.canParse(text)) return false;
+  const { protocol, hostname } = new URL(text);
+  return protocols.includes(protocol) && hostname !== '';
+}

@@ -12,7 +12,7 @@ const report = await prune(
     config: {
       ...serverDefaults,
       store: root,
-      policyOf: () => ({ weight: 1, from: [], window: [], allow: [] }),
+      policyOf: () => ({ weight: 1, from: [], window: [], allow: [], report: [] }),
     },
     clock: { now: () => new Date(Number(now)), sleep: (ms) => new Promise((done) => setTimeout(done, ms)) },
     log: silentLog,

@@ -46,7 +46,7 @@ export async function makeSmallStore(
     config: {
       ...serverDefaults,
       store: mount,
-      policyOf: (client) => ({ weight: 1, from: [], window: [], allow: [], ...policies[client] }),
+      policyOf: (client) => ({ weight: 1, from: [], window: [], allow: [], report: [], ...policies[client] }),
     },
     clock: {
       now: () => new Date(now),
