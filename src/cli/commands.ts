@@ -108,6 +108,18 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/restore.ts')).RestoreCommand,
   },
   {
+    id: 'verify',
+    side: 'client',
+    summary: 'compare a whole snapshot with this machine',
+    load: async () => (await import('../commands/verify.ts')).VerifyCommand,
+  },
+  {
+    id: 'drill',
+    side: 'client',
+    summary: 'have the server draw files, and prove that they can be restored',
+    load: async () => (await import('../commands/drill.ts')).DrillCommand,
+  },
+  {
     id: 'status',
     side: 'both',
     summary: 'show how things stand',

@@ -19,6 +19,8 @@ const plainVerbs = [
   'find',
   'changes',
   'machine',
+  'drill',
+  'proof',
   'register',
   'redeem',
 ] as const;

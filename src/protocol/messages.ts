@@ -93,6 +93,32 @@ export type ChangesRequest = v.InferOutput<typeof ChangesRequestSchema>;
 /** `machine`: the manifest of the machine that a snapshot carries. */
 export const MachineRequestSchema = v.strictObject({ snapshot: SnapshotNameSchema });
 
+/** One file that the server drew for a drill. */
+export const DrilledFileSchema = v.strictObject({
+  /** Absolute, escaped. */
+  path: EscapedName,
+  sizeBytes: Count,
+  /** As in a version. */
+  mtime: v.pipe(v.string(), v.regex(/^-?\d{1,20}\.\d{9}$/)),
+});
+export type DrilledFile = v.InferOutput<typeof DrilledFileSchema>;
+
+/** `proof`: the answer to a drill. */
+export const ProofRequestSchema = v.strictObject({
+  drill: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
+  files: v.pipe(
+    v.array(
+      v.strictObject({
+        path: EscapedName,
+        /** Of the client's own file; null when it has changed since, or is gone. */
+        sha256: v.nullable(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))),
+      }),
+    ),
+    v.maxLength(1000),
+  ),
+});
+export type ProofRequest = v.InferOutput<typeof ProofRequestSchema>;
+
 /** `register`, with an administrative key or a password. */
 export const RegisterRequestSchema = v.strictObject({
   protocol: v.literal(protocolVersion),
@@ -151,6 +177,22 @@ export type CompleteReply = v.InferOutput<typeof CompleteReplySchema>;
 
 /** `machine`: the text of the manifest; null for a snapshot without one. */
 export const MachineReplySchema = v.object({ ok: v.literal(true), machine: v.nullable(v.string()) });
+
+/** `drill`: the files that the server drew from the newest snapshot. */
+export const DrillReplySchema = v.object({
+  ok: v.literal(true),
+  drill: v.string(),
+  snapshot: SnapshotNameSchema,
+  files: v.array(DrilledFileSchema),
+});
+
+/** `proof`: how many files were equal, and which were not though they are unchanged, escaped. */
+export const ProofReplySchema = v.object({
+  ok: v.literal(true),
+  files: Count,
+  bytes: Count,
+  wrong: v.array(EscapedName),
+});
 
 /** `replay`: how many of the renames could not be done; then `current` has to be walked. */
 export const ReplayReplySchema = v.object({ ok: v.literal(true), failed: v.number() });

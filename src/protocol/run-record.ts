@@ -4,6 +4,15 @@ import { ClientNameSchema, RunIdSchema, SnapshotNameSchema } from './names.ts';
 
 const Time = v.pipe(v.string(), v.isoTimestamp());
 
+/** A drill in which files of a snapshot were compared with the client's own, and every one was equal. */
+export const ProvenSchema = v.object({
+  /** The server's clock. */
+  at: Time,
+  snapshot: SnapshotNameSchema,
+  files: v.number(),
+  bytes: v.number(),
+});
+
 /**
  * `current/run.json`, root's: the state of the newest run of a client. It is frozen with the snapshot, so that each
  * snapshot holds the record of the run that made it; a copy lies under `.byteback/runs/<client>/<run>.json`.
@@ -41,5 +50,7 @@ export const RunRecordSchema = v.object({
   status: v.optional(v.picklist(['ok', 'partial'])),
   unread: v.optional(CompleteRequestSchema.entries.unread),
   figures: v.optional(CompleteRequestSchema.entries.figures),
+  /** When this client was last proven restorable, as known at the end of this run. */
+  lastProven: v.optional(ProvenSchema),
 });
 export type RunRecord = v.InferOutput<typeof RunRecordSchema>;

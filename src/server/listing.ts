@@ -13,6 +13,7 @@ import {
   VersionSchema,
 } from '../protocol/messages.ts';
 import type { ClientName, SnapshotName } from '../protocol/names.ts';
+import { type Drawn, DrawnSchema } from './runs/drill.ts';
 import { readRecord } from './runs/record.ts';
 import { isPlainRelative } from './sandbox/inside/separate.ts';
 import { noJail, startInJail, whyNoJail } from './sandbox/jail.ts';
@@ -60,6 +61,23 @@ export async function listChanges(store: Store, client: ClientName, request: Cha
   await requireSnapshots(store, client, [request.from, request.to]);
   const reply = await askInJail(store, client, 'changes', request);
   return v.parse(v.omit(ChangesReplySchema, ['ok']), reply);
+}
+
+/** How much a drill reads. */
+const drill = { count: 50, maxBytes: 512 * 1024 * 1024 } as const;
+
+/** Files of the newest snapshot by lot, with their checksums, drawn and read in the jail. */
+export async function drawFiles(store: Store, client: ClientName): Promise<Drawn> {
+  const snapshot = (await listSnapshotNames(store, client)).at(-1);
+  if (snapshot === undefined) {
+    throw new BytebackError('usage', {
+      what: 'there is nothing to compare',
+      why: 'no snapshot of this machine exists yet',
+      fix: 'make one: byteback-backup --verbose',
+    });
+  }
+  const reply = await askInJail(store, client, 'pick', { snapshot, ...drill });
+  return v.parse(DrawnSchema, { snapshot, files: v.parse(v.object({ files: v.array(v.unknown()) }), reply).files });
 }
 
 async function requireSnapshots(store: Store, client: ClientName, wanted: readonly SnapshotName[]): Promise<void> {

@@ -29,7 +29,10 @@ describe('pullArgv', () => {
   });
 
   test('writes no half file over one that is in use, and keeps what it replaces', () => {
-    const argv = pullArgv({ ...pull, mode: { kind: 'over', suffix: '.before-2026-11-21T000000Z', keepParents: true } });
+    const argv = pullArgv({
+      ...pull,
+      mode: { kind: 'over', suffix: '.before-2026-11-21T000000Z', keepParents: true, checksum: false },
+    });
     expect(argv).toEqual(
       expect.arrayContaining([
         '--partial-dir=.byteback-partial',
@@ -39,9 +42,9 @@ describe('pullArgv', () => {
       ]),
     );
     expect(argv).not.toContain('--partial');
-    expect(pullArgv({ ...pull, mode: { kind: 'over', suffix: undefined, keepParents: false } })).not.toContain(
-      '--backup',
-    );
+    expect(
+      pullArgv({ ...pull, mode: { kind: 'over', suffix: undefined, keepParents: false, checksum: false } }),
+    ).not.toContain('--backup');
   });
 
   test('compares without writing', () => {

@@ -26,9 +26,20 @@ export interface Pull {
   readonly mode: /** Into a directory of its own. What is cut stays as the beginning of the next attempt. */
     | { readonly kind: 'fresh' }
     /** Over what is there. What is replaced gets this suffix; undefined replaces it for good. */
-    | { readonly kind: 'over'; readonly suffix: string | undefined; readonly keepParents: boolean }
+    | {
+        readonly kind: 'over';
+        readonly suffix: string | undefined;
+        readonly keepParents: boolean;
+        /** What looks the same by size and time is compared by content: a damaged file is put right. */
+        readonly checksum: boolean;
+      }
     /** Writes nothing; items are what differs, by content, too. */
-    | { readonly kind: 'compare'; readonly keepParents: boolean };
+    | {
+        readonly kind: 'compare';
+        readonly keepParents: boolean;
+        /** Filter rules, NUL-separated: what they let through and the snapshot lacks is an item, too. */
+        readonly rulesFile?: string;
+      };
   readonly ioTimeoutMs: number;
   readonly bwlimit?: string;
 }
@@ -70,9 +81,16 @@ export function pullArgv(pull: Pull): [string, ...string[]] {
     over: [
       `--partial-dir=${partialDirectory}`,
       '--force',
+      ...(mode.kind === 'over' && mode.checksum ? ['--checksum'] : []),
       ...(mode.kind === 'over' && mode.suffix !== undefined ? ['--backup', `--suffix=${mode.suffix}`] : []),
     ],
-    compare: ['--dry-run', '--checksum'],
+    compare: [
+      '--dry-run',
+      '--checksum',
+      ...(mode.kind === 'compare' && mode.rulesFile !== undefined
+        ? ['--delete', `--filter=merge ${mode.rulesFile}`]
+        : []),
+    ],
   }[mode.kind];
   return [
     'rsync',

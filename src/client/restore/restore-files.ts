@@ -183,7 +183,7 @@ async function prepareTarget(
   const suffix = options.overwrite ? undefined : `.before-${snapshotNameAt(clock.now())}`;
   if (options.inPlace) {
     await agreeToReplace({ ...common, mode: { kind: 'compare', keepParents } }, suffix, options, session, deps);
-    return { target, pull: { ...common, mode: { kind: 'over', suffix, keepParents } } };
+    return { target, pull: { ...common, mode: { kind: 'over', suffix, keepParents, checksum: true } } };
   }
   const begun = await markOf(target, paths.stateDir).isSet();
   const there = begun ? undefined : await whatIsThere(target);
@@ -196,7 +196,7 @@ async function prepareTarget(
   }
   if (begun) log.step(`going on with the restore that was begun to ${escapeName(target.directory)}`);
   const mode: Pull['mode'] =
-    there === undefined ? { kind: 'fresh' } : { kind: 'over', suffix: undefined, keepParents: false };
+    there === undefined ? { kind: 'fresh' } : { kind: 'over', suffix: undefined, keepParents: false, checksum: !begun };
   return { target, pull: { ...common, mode } };
 }
 
@@ -288,12 +288,12 @@ const attributes: Readonly<Record<string, string>> = {
  * --fake-super and the file has `user.` ones besides: the sender's list is then not in the order in which the receiver
  * walks through it. Such a difference alone says nothing; an attribute that cannot be set is an error of the pull itself.
  */
-function differsOnlyInXattrs(flags: string): boolean {
+export function differsOnlyInXattrs(flags: string): boolean {
   return /^\.[^.]\.+x\.*$/.test(flags);
 }
 
 /** What rsync's letters say, for people. */
-function differenceInWords(flags: string): string {
+export function differenceInWords(flags: string): string {
   if (flags.includes('+++')) return 'it is missing after the restore';
   const words = [...new Set([...flags.slice(2)].flatMap((letter) => attributes[letter] ?? []))];
   return `it differs from the snapshot: ${words.join(', ') || 'its kind'}`;

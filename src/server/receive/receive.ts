@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type * as v from 'valibot';
+import * as v from 'valibot';
 import { serverPaths } from '../../config/paths.ts';
 import { loadServerConfig, type Right, type ServerConfig } from '../../config/server-config.ts';
 import { BytebackError, exitCodes } from '../../errors.ts';
@@ -12,6 +12,7 @@ import {
   MachineRequestSchema,
   OutcomeRequestSchema,
   PrepareRequestSchema,
+  ProofRequestSchema,
   protocolVersion,
   RedeemRequestSchema,
   RegisterRequestSchema,
@@ -22,7 +23,7 @@ import type { ClientName, RunId } from '../../protocol/names.ts';
 import { isRefusal } from '../../protocol/rsync-options.ts';
 import { tryLock } from '../../system/lock.ts';
 import { failureOf, readRequest } from '../helper-request.ts';
-import { findInSnapshot, listChanges, listSnapshots, listVersions } from '../listing.ts';
+import { drawFiles, findInSnapshot, listChanges, listSnapshots, listVersions } from '../listing.ts';
 import { readRegistry } from '../registry.ts';
 import { readMachineText } from '../runs/machine.ts';
 import { outcomeOf } from '../runs/outcome.ts';
@@ -114,6 +115,8 @@ function rightFor({ verb }: WireCommand): Right | undefined {
     case 'find':
     case 'changes':
     case 'machine':
+    case 'drill':
+    case 'proof':
       return 'restore';
     default:
       return undefined;
@@ -194,6 +197,10 @@ async function serveClient(
       const machine = await readMachineText(store.snapshotMachineFile(client, snapshot));
       return reply(call, { ok: true, machine: machine ?? null });
     }
+    case 'drill':
+      return drill(store, client, call);
+    case 'proof':
+      return relay(call, 'snapshot', { verb: 'proof', client, request: await requestOf(call, ProofRequestSchema) });
     case 'transfer':
       return finish(await transfer(session, command.run, command.rsync), call);
     case 'separate':
@@ -205,6 +212,19 @@ async function serveClient(
     case 'redeem':
       throw notForThisKey(command.verb, `this is the key of the client ${client}`);
   }
+}
+
+/** Draws files of the newest snapshot; root remembers their checksums, and the client gets only their names. */
+async function drill(store: Store, client: ClientName, call: ReceiveCall): Promise<number> {
+  const drawn = await drawFiles(store, client);
+  const answer = await askRoot('snapshot', { verb: 'drill', client, drawn });
+  const opened = v.safeParse(v.object({ ok: v.literal(true), drill: v.string() }), JSON.parse(answer.json));
+  if (!opened.success) {
+    call.writeOut(`${answer.json}\n`);
+    return answer.exitCode;
+  }
+  const files = drawn.files.map(({ path, sizeBytes, mtime }) => ({ path, sizeBytes, mtime }));
+  return reply(call, { ok: true, drill: opened.output.drill, snapshot: drawn.snapshot, files });
 }
 
 /** What the record says; besides, a session that still holds the lock may be why the last one was refused. */

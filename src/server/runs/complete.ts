@@ -12,6 +12,7 @@ import { isMissing, syncDirectory, writeFileAtomically } from '../../system/file
 import { tryLock } from '../../system/lock.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { liftAllowance } from './allowance.ts';
+import { lastProvenOf } from './drill.ts';
 import { lockedError } from './prepare.ts';
 import { copyRecord, readRecord, requireClientPlace, requireOpen, writeCurrentRecord } from './record.ts';
 
@@ -55,6 +56,7 @@ async function closeRecord(store: Store, open: RunRecord, request: CompleteReque
   await requireNoNested(store, open.client);
   if (request.machine !== undefined) await writeMachine(store, open.client, request.machine);
   const snapshot = nextSnapshotName(await listSnapshotNames(store, open.client), now);
+  const proven = await lastProvenOf(store, open.client);
   const record: RunRecord = {
     ...open,
     state: 'completed',
@@ -64,6 +66,7 @@ async function closeRecord(store: Store, open: RunRecord, request: CompleteReque
     // Names come escaped; should a client send others, they are escaped here.
     unread: request.unread.map((name) => escapeName(unescapeName(name))),
     figures: request.figures,
+    ...(proven === undefined ? {} : { lastProven: proven }),
   };
   await liftAllowance(store, open.client);
   await writeCurrentRecord(store, record);

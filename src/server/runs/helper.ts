@@ -7,10 +7,12 @@ import {
   FailureSchema,
   type PrepareReply,
   PrepareRequestSchema,
+  ProofRequestSchema,
 } from '../../protocol/messages.ts';
 import { ClientNameSchema, RunIdSchema } from '../../protocol/names.ts';
 import { readRequest } from '../helper-request.ts';
 import { complete } from './complete.ts';
+import { closeDrill, DrawnSchema, type DrillVerdict, openDrill } from './drill.ts';
 import { recordTransfer } from './event.ts';
 import { prepare, type RunDeps } from './prepare.ts';
 
@@ -25,11 +27,13 @@ export const HelperRequestSchema = v.variant('verb', [
     exitCode: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)),
     failure: v.nullable(FailureSchema),
   }),
+  v.strictObject({ verb: v.literal('drill'), client: ClientNameSchema, drawn: DrawnSchema }),
+  v.strictObject({ verb: v.literal('proof'), client: ClientNameSchema, request: ProofRequestSchema }),
 ]);
 
 /** What the helper answers, and what it does after the answer is out. */
 export interface HelperAnswer {
-  readonly reply: PrepareReply | CompleteReply | { readonly ok: true };
+  readonly reply: PrepareReply | CompleteReply | DrillVerdict | { readonly ok: true };
   readonly afterwards?: () => Promise<void>;
 }
 
@@ -48,6 +52,10 @@ export async function answerHelper(input: Readable, deps: HelperDeps): Promise<H
     case 'event':
       await recordTransfer(request.client, request, deps);
       return { reply: { ok: true } };
+    case 'drill':
+      return { reply: await openDrill(request.client, request.drawn, deps) };
+    case 'proof':
+      return { reply: await closeDrill(request.client, request.request, deps) };
     case 'complete':
       return { reply: await complete(request.client, request.request, deps), afterwards: deps.pruneAfterwards };
   }

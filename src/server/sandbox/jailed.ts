@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { changesInside } from './inside/changes.ts';
 import { findInside } from './inside/find.ts';
+import { pickInside } from './inside/pick.ts';
 import { proveFromInside } from './inside/prove.ts';
 import { replay } from './inside/replay.ts';
 import { separate } from './inside/separate.ts';
@@ -15,6 +16,7 @@ const tasks = {
   versions: versionsInside,
   find: findInside,
   changes: changesInside,
+  pick: pickInside,
 } as const;
 export type JailedTask = keyof typeof tasks;
 

@@ -1,0 +1,199 @@
+import { appendFile, chmod, mkdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { must } from '../helpers/command.ts';
+import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
+
+// Is what the store holds what the client has? The whole snapshot compared, files drawn by the server, and a restore.
+let machine: InstalledMachine;
+let client: TestClient;
+let tree = '';
+
+interface State {
+  lastProven?: { at: string; snapshot: string; files: number; bytes: number };
+  drill?: { id: string };
+}
+const state = async () => JSON.parse(await readFile('/byteback/.byteback/clients/web1.json', 'utf8')) as State;
+const drillEvents = async () =>
+  (await readFile('/byteback/.byteback/events.jsonl', 'utf8').catch(() => ''))
+    .split('\n')
+    .filter((line) => line.includes('"kind":"drill"'));
+
+/** Asks the server as this client does, without byteback's client between. */
+const say = async (verb: string, request: unknown) =>
+  JSON.parse(
+    (
+      await client.runWith(
+        { input: JSON.stringify(request) },
+        ...['ssh', '-F', `${client.configDir}/ssh_config`, '-o', 'BatchMode=yes', 'byteback@127.0.0.1', verb],
+      )
+    ).stdout,
+  ) as { ok: boolean; drill: string; files: { path: string }[] | number; wrong: string[]; what: string };
+
+beforeAll(async () => {
+  machine = await installedMachine({ size: '1G' });
+  client = await machine.client('web1');
+  tree = `${machine.disk}/tree`;
+  await mkdir(`${tree}/deep`, { recursive: true });
+  await writeFile(`${tree}/page`, 'what it says\n');
+  await writeFile(`${tree}/deep/data`, Buffer.alloc(200_000, 'data'));
+  await writeFile(`${tree}/old`, 'never touched\n');
+  await symlink('page', `${tree}/link`);
+  await must(['mkfifo', `${tree}/fifo`]);
+  await must(['setfattr', '-n', 'user.colour', '-v', 'blue', `${tree}/page`]);
+  await appendFile(
+    `${client.configDir}/client.toml`,
+    `source = ["${tree}"]\nexclude = ["*.tmp"]\nretry_delay = "1s"\n`,
+  );
+  await writeFile(`${tree}/left out.tmp`, 'x');
+  expect(await client.run('byteback-backup')).toExitWith(0);
+}, 200_000);
+afterAll(async () => {
+  await machine?.dispose();
+});
+
+/** Changes a stored file without anything else of it, as a disk without checksums would. */
+async function spoil(path: string): Promise<() => Promise<void>> {
+  const snapshot = `${client.place}/snapshots/${(await machine.snapshots('web1')).at(-1)}`;
+  const file = `${snapshot}/fs${path}`;
+  const [content, { atime, mtimeMs }] = [await readFile(file), await stat(file)];
+  const times = (await must(['stat', '--format', '%y', file])).stdout.trim();
+  const write = async (bytes: Buffer) => {
+    await must(['btrfs', 'property', 'set', '-ts', snapshot, 'ro', 'false']);
+    await writeFile(file, bytes);
+    await utimes(file, atime, mtimeMs / 1000);
+    await must(['touch', '--no-create', '--date', times, file]);
+    await must(['btrfs', 'property', 'set', '-ts', snapshot, 'ro', 'true']);
+  };
+  const spoiled = Buffer.from(content);
+  spoiled[3] = (spoiled[3] ?? 0) ^ 1;
+  await write(spoiled);
+  return () => write(content);
+}
+
+describe('byteback drill', () => {
+  it('compares what the server draws, and the server remembers when', async () => {
+    const outcome = await client.run('byteback', 'drill', '--json');
+    expect(outcome).toExitWith(0);
+    const [snapshot] = await machine.snapshots('web1');
+    const report = JSON.parse(outcome.stdout) as object;
+    // Three plain files; links, fifos and what is left out are not drawn.
+    expect(report).toMatchObject({
+      status: 'ok',
+      snapshot,
+      drawn: 3,
+      files: 3,
+      bytes: 200_027,
+      changed: 0,
+      failed: [],
+    });
+    const { lastProven, drill } = await state();
+    expect(lastProven).toMatchObject({ snapshot, files: 3, bytes: 200_027 });
+    expect(drill).toBeUndefined();
+    expect(await client.run('byteback-backup')).toExitWith(0);
+    const record = JSON.parse(await readFile(`${client.place}/current/run.json`, 'utf8')) as State;
+    expect(record.lastProven).toEqual(lastProven);
+  });
+
+  it('leaves out what has changed here since', async () => {
+    await writeFile(`${tree}/page`, 'what it says now\n');
+    const outcome = await client.run('byteback', 'drill');
+    expect(outcome.stdout).toMatch(/^2 files \(.*\) of .* equal to the originals here; 1 other changed since\n$/);
+    expect(await client.run('byteback-backup')).toExitWith(0);
+  });
+
+  it('names a file that the store holds otherwise; the server has an event, and proves nothing by it', async () => {
+    const before = await state();
+    const mend = await spoil(`${tree}/old`);
+    const outcome = await client.run('byteback', 'drill');
+    expect(outcome).toMatchObject({ exitCode: 3, stderr: expect.stringContaining(`${tree}/old: `) });
+    expect((await state()).lastProven).toEqual(before.lastProven);
+    const events = await drillEvents();
+    expect(events).toHaveLength(1);
+    expect(events[0]).toContain('"client":"web1"');
+    expect(events[0]).toContain(`${tree}/old`);
+    await mend();
+    expect(await client.run('byteback', 'drill')).toExitWith(0);
+  });
+
+  it('believes no client that has not read its files, nor one that answers what it was not asked', async () => {
+    const { drill, files } = await say('drill', '');
+    expect(Object.keys((files as object[])[0] ?? {}).toSorted()).toEqual(['mtime', 'path', 'sizeBytes']);
+    const paths = (files as { path: string }[]).map(({ path }) => path);
+    const lie = paths.map((path) => ({ path, sha256: 'a'.repeat(64) }));
+    expect(await say('proof', { drill: 'b'.repeat(32), files: lie })).toMatchObject({ ok: false, exit: 'refused' });
+    const before = (await state()).lastProven;
+    expect((await say('proof', { drill, files: lie })).wrong.toSorted()).toEqual(paths.toSorted());
+    // Once answered it is over; and who says that all of it has changed proves nothing.
+    expect(await say('proof', { drill, files: lie })).toMatchObject({ ok: false, exit: 'refused' });
+    const again = await say('drill', '');
+    const silent = { drill: again.drill, files: paths.map((path) => ({ path, sha256: null })) };
+    expect(await say('proof', silent)).toMatchObject({ ok: true, files: 0, wrong: [] });
+    expect((await state()).lastProven).toEqual(before);
+  });
+});
+
+describe('byteback verify', () => {
+  it('finds nothing when there is nothing, and writes nothing', async () => {
+    expect(await client.run('byteback-backup')).toExitWith(0);
+    const outcome = await client.run('byteback', 'verify');
+    expect(outcome).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(outcome.stdout).toContain('is what this machine holds; 0 changes since');
+  });
+
+  it('counts what has changed here since', async () => {
+    await writeFile(`${tree}/new`, 'new');
+    await writeFile(`${tree}/deep/data`, 'other');
+    const outcome = await client.run('byteback', 'verify', '--json');
+    expect(outcome).toExitWith(0);
+    const report = JSON.parse(outcome.stdout) as { changedSince: number };
+    expect(report).toMatchObject({ status: 'ok', differences: 0 });
+    expect(report.changedSince).toBeGreaterThanOrEqual(2);
+    await rm(`${tree}/new`);
+    expect(await client.run('byteback-backup')).toExitWith(0);
+  });
+
+  it('names what differs though nothing changed here: content, and what the snapshot lacks', async () => {
+    const mend = await spoil(`${tree}/old`);
+    // Nothing that is only here is new: the clock of the last run says so.
+    const lastRun = JSON.parse(await readFile(`${client.stateDir}/last-run.json`, 'utf8')) as object;
+    await writeFile(`${tree}/forgotten`, 'never sent');
+    await new Promise((resolve) => setTimeout(resolve, 2100));
+    const later = { ...lastRun, lastSnapshotBegunAt: new Date(Date.now() + 2000).toISOString() };
+    await writeFile(`${client.stateDir}/last-run.json`, JSON.stringify(later));
+    const outcome = await client.run('byteback', 'verify', '--json');
+    expect(outcome.exitCode).toBe(3);
+    const { different } = JSON.parse(outcome.stdout) as { different: { path: string; why: string }[] };
+    expect(different).toContainEqual({ path: `${tree}/old`, why: 'it differs from the snapshot: content' });
+    expect(different).toContainEqual({ path: `${tree}/forgotten`, why: 'it is here, and not in the snapshot' });
+    expect(different.map(({ path }) => path)).not.toContain(`${tree}/left out.tmp`);
+    await writeFile(`${client.stateDir}/last-run.json`, JSON.stringify(lastRun));
+    await rm(`${tree}/forgotten`);
+    await mend();
+  });
+});
+
+describe('a restore', () => {
+  it('notices what was spoiled after it came over, by name, with exit 3', async () => {
+    // Between the disk and us: an rsync that turns one bit of what it has just written.
+    const bin = `${machine.scratch}/bin`;
+    await mkdir(bin);
+    const real = (await must(['which', 'rsync'])).stdout.trim();
+    const file = `${machine.disk}/out${tree}/old`;
+    await writeFile(
+      `${bin}/rsync`,
+      `#!/bin/sh\n"${real}" "$@"; status=$?\ncase "$*" in *--dry-run*) ;; *) touch -r "${file}" "${bin}/time"; printf N | dd of="${file}" conv=notrunc status=none; touch -r "${bin}/time" "${file}" ;; esac\nexit $status\n`,
+    );
+    await chmod(`${bin}/rsync`, 0o755);
+    const env = { PATH: `${bin}:${process.env.PATH}` };
+    const words = ['byteback-restore', '--restore', '--to', `${machine.disk}/out`, `${tree}/old`, `${tree}/page`];
+    const outcome = await client.runWith({ env }, ...words, '--json');
+    expect(outcome.exitCode).toBe(3);
+    expect(JSON.parse(outcome.stdout)).toMatchObject({
+      status: 'partial',
+      failed: [{ path: `${tree}/old`, why: 'it differs from the snapshot: content' }],
+    });
+    expect(await readFile(file, 'utf8')).toBe('Never touched\n');
+    // Given once more, without the spoiler, it is put right.
+    expect(await client.run(...words, '--overwrite')).toExitWith(0);
+  });
+});
