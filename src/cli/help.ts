@@ -10,15 +10,20 @@ const columns = 80;
 const jsonFlag = Flags.boolean({ description: 'print one JSON object instead of text', helpGroup: 'general' });
 const helpFlag = Flags.boolean({ char: 'h', description: 'show this', helpGroup: 'general' });
 
-/** The help of one command, in the words of the form in which it was typed. */
-export function commandHelp(entry: CommandEntry, type: CommandClass, config: Config, program: string): string {
-  const { id, args, description, examples } = type;
-  const flags = {
+/** All flags that a command takes, in the order in which help and the man page show them. */
+export function flagsOf(type: CommandClass) {
+  return {
     ...type.flags,
     ...(type.enableJsonFlag ? { json: jsonFlag } : {}),
     ...type.baseFlags,
     help: helpFlag,
   };
+}
+
+/** The help of one command, in the words of the form in which it was typed. */
+export function commandHelp(entry: CommandEntry, type: CommandClass, config: Config, program: string): string {
+  const { id, args, description, examples } = type;
+  const flags = flagsOf(type);
   const shown = { id, args, description, examples, flags } as unknown as Command.Loadable;
   const page = new HelpPage(shown, config, program, type.operands);
   return `${program}: ${entry.summary}\n\n${page.generate()}\n`;

@@ -7,6 +7,7 @@ import { openServer } from '../../server/open-server.ts';
 export class ClientListCommand extends BaseCommand {
   static override description =
     'Lists everybody who has a key, an invite or files here. A revoked client has files, and can neither send nor restore.';
+  static override examples = [{ description: 'Everybody who may send', command: '<%= me %>' }];
   static override enableJsonFlag = true;
 
   async run() {

@@ -6,6 +6,9 @@ import { openServer } from '../../server/open-server.ts';
 export class ClientRevokeCommand extends BaseCommand {
   static override description =
     "Takes a client's key and invite away: from now on it can neither send nor restore. Its files stay, and age as before. To let it in again: byteback client invite NAME --replace.";
+  static override examples = [
+    { description: 'The machine is gone; its snapshots stay', command: '<%= me %> web1.example.net' },
+  ];
   static override enableJsonFlag = true;
   static override args = { name: Args.string({ required: true, name: 'NAME', description: "the client's name" }) };
 

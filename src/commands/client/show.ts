@@ -5,6 +5,7 @@ import { openServer } from '../../server/open-server.ts';
 /** `byteback client show`. */
 export class ClientShowCommand extends BaseCommand {
   static override description = 'Shows one client: its key, its invite, its snapshots, and where its files lie.';
+  static override examples = [{ description: 'What is known of a client', command: '<%= me %> web1.example.net' }];
   static override enableJsonFlag = true;
   static override args = { name: Args.string({ required: true, name: 'NAME', description: "the client's name" }) };
 
