@@ -4,15 +4,20 @@ import type { ClientPaths } from '../config/paths.ts';
 import type { Check, Verdict } from '../findings.ts';
 import { parseDestination, sshHost } from '../protocol/destination.ts';
 import { PingReplySchema, protocolVersion } from '../protocol/messages.ts';
+import { selfAttacks, whatItGot } from '../protocol/self-attacks.ts';
 import type { Clock } from '../system/clock.ts';
 import { isMissing } from '../system/files.ts';
 import { openSsh } from '../system/ssh.ts';
+import { attemptSsh } from '../system/ssh-attempt.ts';
 import { isOlder, programVersion } from '../system/versions.ts';
 import { ask } from './remote.ts';
 import { readOwnStatus } from './status.ts';
 
 /** Everything that a client needs for its next run, looked at; nothing is changed. */
-export function clientChecks(paths: ClientPaths, deps: { clock: Clock; signal: AbortSignal }): Check[] {
+export function clientChecks(
+  paths: ClientPaths,
+  deps: { clock: Clock; signal: AbortSignal; attack?: boolean },
+): Check[] {
   return [
     { area: 'programs', look: checkPrograms },
     { area: 'configuration', look: () => checkConfiguration(paths) },
@@ -20,6 +25,7 @@ export function clientChecks(paths: ClientPaths, deps: { clock: Clock; signal: A
     { area: 'host key', look: () => checkPresent(paths.knownHosts, 'the server cannot be told from another one') },
     { area: 'ssh', look: () => checkPresent(paths.sshConfig, 'ssh does not know which key to use') },
     { area: 'server', look: () => checkServer(paths, deps.signal) },
+    ...(deps.attack === true ? [{ area: 'attacks', look: () => checkAttacks(paths, deps.signal) }] : []),
     { area: 'schedule', look: () => checkSchedule(paths, deps.clock) },
   ];
 }
@@ -185,6 +191,24 @@ async function checkServer(paths: ClientPaths, signal: AbortSignal): Promise<Ver
   } finally {
     await connection.close();
   }
+}
+
+/** Tries with this client's own key what it must not be able to do. */
+async function checkAttacks(paths: ClientPaths, signal: AbortSignal): Promise<Verdict[]> {
+  const { destination } = await loadClientConfig(paths);
+  const host = sshHost(parseDestination(destination));
+  const attacks = selfAttacks(22);
+  const got: Verdict[] = [];
+  for (const attack of attacks) {
+    signal.throwIfAborted();
+    const found = whatItGot(await attemptSsh(['-F', paths.sshConfig, '-T'], host, attack));
+    if (found === undefined) continue;
+    const fix = 'tell the admin of the server: byteback doctor --prove shows it there too';
+    got.push({ state: 'failure', exit: 'refused', what: `${host} gives a client ${attack.what}`, why: found, fix });
+  }
+  // A server that refuses everything, or is away, has proved nothing.
+  if (got.length === 0) await checkServer(paths, signal);
+  return got.length > 0 ? got : [`${host} refused all ${attacks.length} attacks`];
 }
 
 async function checkSchedule(paths: ClientPaths, clock: Clock): Promise<Verdict[]> {

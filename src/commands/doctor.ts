@@ -18,12 +18,17 @@ export class DoctorCommand extends BaseCommand {
   static override examples = [
     { description: 'What is not well here', command: '<%= me %>' },
     { description: 'Also what is well', command: '<%= me %> --verbose' },
-    { description: 'On a server: try a whole run with a client that is thrown away', command: '<%= me %> --prove' },
+    {
+      description: 'Attack the server, with a client that is thrown away or with this one',
+      command: '<%= me %> --prove',
+    },
   ];
   static override enableJsonFlag = true;
   static override flags = {
     prove: Flags.boolean({
-      description: 'on a server, also try a snapshot with a client that is made for it and deleted',
+      description:
+        'also attack the server: for a shell, a forwarded port, files outside, deletions. On a server with a client that is made ' +
+        'for it and deleted, and with a whole run; on a client with its own key. Its admin is told of the refusals',
     }),
   };
 
@@ -37,9 +42,11 @@ export class DoctorCommand extends BaseCommand {
       requireRoot();
       checks.push(...serverChecks({ log, clock }));
       if (flags.prove)
-        checks.push(proofCheck(() => loadServerConfig().then((config) => proveServer(config, { log, clock }))));
+        checks.push(
+          proofCheck(() => loadServerConfig().then((config) => proveServer(config, { log, clock, attack: true }))),
+        );
     }
-    if (roles.client) checks.push(...clientChecks(paths, { clock, signal }));
+    if (roles.client) checks.push(...clientChecks(paths, { clock, signal, attack: flags.prove }));
     const findings = await examine(checks, (area) => log.progress({ label: `checking ${area}`, doneBytes: 0 }));
     log.progress(undefined);
     signal.throwIfAborted();
@@ -54,7 +61,7 @@ function proofCheck(prove: () => Promise<void>): Check {
     area: 'proof',
     look: async () => {
       await prove();
-      return 'a whole run works, from sudo to the snapshot';
+      return 'a whole run works, from sudo to the snapshot, and a client gets nothing else';
     },
   };
 }

@@ -93,6 +93,32 @@ describe('byteback doctor', () => {
     expect(own.findings.find(({ area }) => area === 'server')?.what).toContain('this is web1');
   });
 
+  it('attacks the server with its own key, and says what that gets', async () => {
+    const prove = async () => doctor(client.run('byteback', 'doctor', '--prove', '--json'));
+    const well = await prove();
+    expect(well.findings).toContainEqual(
+      expect.objectContaining({
+        area: 'attacks',
+        state: 'ok',
+        what: expect.stringContaining('refused all 17 attacks'),
+      }),
+    );
+    const dropIn = '/etc/ssh/sshd_config.d/byteback.conf';
+    const before = await readFile(dropIn, 'utf8');
+    try {
+      await writeFile(dropIn, before.replace(/ForceCommand .*/, 'ForceCommand /bin/sh -c "$SSH_ORIGINAL_COMMAND"'));
+      machine.sshd.kill('SIGHUP');
+      const broken = await prove();
+      expect(broken.bad.map(({ area, what }) => `${area}: ${what}`)).toContain(
+        'attacks: byteback@127.0.0.1 gives a client a shell',
+      );
+      expect(broken.exitCode).toBe(12);
+    } finally {
+      await writeFile(dropIn, before);
+      machine.sshd.kill('SIGHUP');
+    }
+  });
+
   it('proves the server with a client that is thrown away', async () => {
     const { stdout, exitCode } = await command(['byteback', 'doctor', '--prove', '--verbose']);
     expect(stdout).toContain('a whole run works');

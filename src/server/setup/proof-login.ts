@@ -5,8 +5,10 @@ import * as v from 'valibot';
 import { BytebackError } from '../../errors.ts';
 import { PingReplySchema } from '../../protocol/messages.ts';
 import type { ClientName } from '../../protocol/names.ts';
+import { selfAttacks, whatItGot } from '../../protocol/self-attacks.ts';
 import type { Clock } from '../../system/clock.ts';
-import { type RunResult, run } from '../../system/run.ts';
+import { run } from '../../system/run.ts';
+import { attemptSsh } from '../../system/ssh-attempt.ts';
 import { effectiveSettings, isSshdRunning, portOfRunningSshd, type SshdSettings } from '../../system/sshd.ts';
 
 /** A key pair that is made for the proof, in a directory of its own that only root can read. */
@@ -66,7 +68,12 @@ async function listeningPort(settings: SshdSettings, clock: Clock): Promise<numb
  * @returns false when no sshd runs here, so that there was nothing to prove.
  * @throws BytebackError with what is wrong.
  */
-export async function proveLogin(user: string, client: ClientName, key: ProofKey, clock: Clock): Promise<boolean> {
+export async function proveLogin(
+  user: string,
+  client: ClientName,
+  key: ProofKey,
+  { clock, attack }: { readonly clock: Clock; readonly attack: boolean },
+): Promise<boolean> {
   const settings = await effectiveSettings(user, '127.0.0.1');
   const port = await listeningPort(settings, clock);
   if (port === undefined) return false;
@@ -82,31 +89,22 @@ export async function proveLogin(user: string, client: ClientName, key: ProofKey
     `UserKnownHostsFile=${knownHostsFile}`,
     'ConnectTimeout=10',
   ];
-  const login = (command: string): Promise<RunResult> => {
-    const argv = [
-      '-F',
-      'none',
-      '-T',
-      '-i',
-      key.privateKeyFile,
-      '-p',
-      String(port),
-      '-l',
-      user,
-      ...options.flatMap((option) => ['-o', option]),
-    ];
-    const accept = Array.from({ length: 256 }, (_, code) => code);
-    return run(['ssh', ...argv, '--', host, command], { input: '', accept });
-  };
+  const base = [
+    ...['-F', 'none', '-T', '-i', key.privateKeyFile, '-p', String(port), '-l', user],
+    ...options.flatMap((option) => ['-o', option]),
+  ];
+  const login = (command: string) => attemptSsh(base, host, { options: [], command });
   const shell = await login('id');
-  if (shell.stdout.includes('uid='))
-    throw failed('a client gets a shell', `it ran id: ${shell.stdout.toString('utf8').trim()}`, user);
+  if (shell.stdout.includes('uid=')) throw failed('a client gets a shell', `it ran id: ${shell.stdout.trim()}`, user);
   const ping = await login('ping');
-  const reply =
-    ping.exitCode === 0 ? v.safeParse(PingReplySchema, JSON.parse(ping.stdout.toString('utf8'))) : undefined;
+  const reply = ping.exitCode === 0 ? v.safeParse(PingReplySchema, JSON.parse(ping.stdout)) : undefined;
   if (reply?.success !== true || reply.output.client !== client) {
-    const why = ping.stderr.trim() || ping.stdout.toString('utf8').trim() || `ssh exited ${ping.exitCode}`;
+    const why = ping.stderr.trim() || ping.stdout.trim() || `ssh exited ${ping.exitCode}`;
     throw failed(`a client cannot log in at ${host} port ${port}`, why.slice(0, 500), user);
+  }
+  for (const attempt of attack ? selfAttacks(port) : []) {
+    const got = whatItGot(await attemptSsh(base, host, attempt));
+    if (got !== undefined) throw failed(`a client's key gets ${attempt.what}`, got, user);
   }
   return true;
 }

@@ -191,11 +191,12 @@ async function restoreTimes({ content, atime, mtime }: Times): Promise<void> {
 /**
  * Tries everything that was set up, as the user itself: sudo, a registration, a log-in where an sshd runs, the jail, a
  * snapshot, and its deletion. All of it with a client that is made for it and deleted again, whatever happens.
+ * @param deps attack: also by everything in selfAttacks; each refusal of it is an event that the admin is told of.
  * @throws BytebackError that names what failed, and what to do.
  */
 export async function proveServer(
   server: { readonly store: string; readonly user: string },
-  { log, clock }: { log: Log; clock: Clock },
+  { log, clock, attack = false }: { log: Log; clock: Clock; attack?: boolean },
 ): Promise<void> {
   const account = await findUser(server.user);
   if (account === undefined) throw new Error('the user was made just now');
@@ -208,7 +209,7 @@ export async function proveServer(
     await withProofKey(async (key) => {
       await prove('sudo starts the two helpers, and nothing else', log, () => proveSudo(proof));
       await prove('a client is registered', log, () => proveRegistration(proof, key.publicKey));
-      const loggedIn = await proveLogin(account.name, proof.client, key, clock);
+      const loggedIn = await proveLogin(account.name, proof.client, key, { clock, attack });
       log.step(
         stepLine('', loggedIn ? 'it logs in by ssh, and gets no shell: ok' : 'no sshd runs here: log-in not tried'),
       );
