@@ -55,6 +55,8 @@ export interface SendPlan {
   readonly inPlace: { readonly blockSizeBytes: number; readonly checksum: boolean; readonly paths: string[] }[];
   /** Bytes of content that will go over at most. */
   readonly bytes: number;
+  /** Bytes of all files that are listed: what a comparison by checksum has to read here. */
+  readonly listedBytes: number;
   readonly deleted: number;
 }
 
@@ -73,6 +75,7 @@ export function planSending(changes: readonly Change[], large: LargeFiles): Send
     changes.filter(({ before, after }) => before?.type === 'd' && after?.type !== 'd').map(({ path }) => path),
   );
   let bytes = 0;
+  let listedBytes = 0;
   let deleted = 0;
   for (const { path, before, after } of changes) {
     if (after === undefined) {
@@ -85,6 +88,7 @@ export function planSending(changes: readonly Change[], large: LargeFiles): Send
       normal.push(path);
       continue;
     }
+    listedBytes += after.sizeBytes;
     const looksSame = before?.type === 'f' && before.sizeBytes === after.sizeBytes && before.mtime === after.mtime;
     if (!looksSame) bytes += Math.round(after.sizeBytes / Math.max(1, after.links));
     if (after.links === 1 && before?.type === 'f' && before.links === 1 && after.sizeBytes >= large.fromBytes) {
@@ -100,5 +104,5 @@ export function planSending(changes: readonly Change[], large: LargeFiles): Send
       normal.push(path);
     }
   }
-  return { normal, checksum, inPlace: [...inPlace.values()], bytes, deleted };
+  return { normal, checksum, inPlace: [...inPlace.values()], bytes, listedBytes, deleted };
 }

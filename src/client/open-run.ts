@@ -19,7 +19,7 @@ import { serializeRules } from './filter-rules.ts';
 import { readMachineId } from './machine-id.ts';
 import type { Plan } from './plan.ts';
 import { ask, ServerFailure } from './remote.ts';
-import { type CheckEnd, checkPart } from './rolling-check.ts';
+import { type CheckPart, nextCheck, tellFindings } from './rolling-check.ts';
 import type { RunReport } from './run-backup.ts';
 import { replayMoves, sendChanges, walkAll } from './send-changes.ts';
 import type { KnownChanges, Sending } from './sending.ts';
@@ -41,6 +41,8 @@ export interface OpenRunContext {
   readonly startedAt: Date;
   readonly ioTimeoutMs: number;
   readonly bwlimit: string | undefined;
+  /** All of the tree is compared by checksum in this time, a part at each run. */
+  readonly checkEveryMs: number;
   readonly extraFlags: readonly string[];
   readonly log: Log;
   readonly clock: Clock;
@@ -110,7 +112,7 @@ interface Sent {
   readonly unsettled: readonly string[];
   /** Undefined after a full walk. */
   readonly since: KnownChanges | undefined;
-  readonly check?: CheckEnd;
+  readonly check?: CheckPart;
   /** Why everything was walked; null when it was not. */
   readonly walk: string | null;
   /** Why no catalogue is kept. */
@@ -146,19 +148,12 @@ async function send(
     const changed = transferContext(known.plan.send.bytes);
     const moves = await replayMoves(changed, known.plan.moves);
     if (moves === undefined) {
-      const result = await sendChanges(changed, known.plan.send, context.workDirectory);
-      const { totals, unsettled } = known.plan;
       const now = context.clock.now().getTime();
-      const check = await checkPart(changed, plan, known, { workDirectory: context.workDirectory, now });
-      return {
-        status: result.status === 'partial' ? 'partial' : check.status,
-        unread: [...result.unread, ...check.unread],
-        totals,
-        unsettled,
-        since: known,
-        walk: null,
-        check,
-      };
+      const check = nextCheck(plan, known, { now, everyMs: context.checkEveryMs });
+      const result = await sendChanges(changed, known.plan.send, check, context.workDirectory);
+      tellFindings(check, log);
+      const { totals, unsettled } = known.plan;
+      return { ...result, totals, unsettled, since: known, walk: null, check };
     }
     why = moves;
   }

@@ -217,6 +217,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     everything: options.sources === undefined,
     changedSince: begunAt == null ? undefined : Date.parse(begunAt) / 1000,
     now: clock.now(),
+    checkEveryMs: config.checkEveryMs,
   });
   const common = {
     dryRun: options.dryRun ?? false,
@@ -252,6 +253,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     startedAt: state.startedAt,
     ioTimeoutMs: options.ioTimeoutMs ?? config.ioTimeoutMs,
     bwlimit: options.bwlimit ?? config.bwlimit,
+    checkEveryMs: config.checkEveryMs,
     extraFlags: config.original.rsyncFlags,
     log,
     clock,

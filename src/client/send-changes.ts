@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import type { SendPlan } from '../catalogue/changes.ts';
 import type { Move } from '../catalogue/moves.ts';
+import { parentOf } from '../catalogue/record.ts';
 import { ReplayReplySchema } from '../protocol/messages.ts';
 import { writeFileAtomically } from '../system/files.ts';
+import type { RsyncItem } from '../system/rsync-output.ts';
 import type { WalkPlan } from './change-plan.ts';
 import { ask } from './remote.ts';
 import { whyOf } from './session.ts';
@@ -38,40 +40,91 @@ export async function replayMoves(context: TransferContext, moves: readonly Move
   }
 }
 
-/** Sends what changed, group by group; directories and what is gone come last, so that their times are right. */
-export async function sendChanges(context: TransferContext, send: SendPlan, workDirectory: string): Promise<PassesEnd> {
+/** Up to so many bytes of changed files all is compared by checksum in one pass: reading them costs less than a session. */
+const onePassBytes = 64 * 1024 * 1024;
+
+/** What a run has besides the changes to send: the part of the tree that is checked by checksum. */
+export interface Check {
+  /** Absolute. */
+  readonly directories: readonly string[];
+  /** Told what only the check saw. */
+  readonly onFinding: (item: RsyncItem) => void;
+}
+
+/**
+ * Sends what changed, group by group, and checks a part of the tree; directories and what is gone come last, so that their
+ * times are right. Where little changed, all but the files in place goes in one pass, with the check.
+ */
+export async function sendChanges(
+  context: TransferContext,
+  send: SendPlan,
+  check: Check,
+  workDirectory: string,
+): Promise<PassesEnd> {
   const { log } = context;
-  const list = async (name: string, paths: readonly string[]) => {
+  const list = async (name: string, names: readonly string[]) => {
     const file = join(workDirectory, name);
-    await writeFileAtomically(file, listOf(paths), { mode: 0o600 });
+    await writeFileAtomically(file, listOf(names), { mode: 0o600 });
     return file;
   };
   for (const { blockSizeBytes, checksum, paths } of send.inPlace) {
     log.step(`sending ${paths.length} large files in place`);
-    const listFile = await list(`in-place-${blockSizeBytes}-${checksum}`, paths);
+    const listFile = await list(`in-place-${blockSizeBytes}-${checksum}`, namesOf(paths));
     await transfer(context, { kind: 'inPlace', listFile, blockSizeBytes, checksum }, workDirectory);
+  }
+  // What was written in place is in the last list too: whatever the pass in place could not do is done or named here.
+  const rest = ['/', ...send.normal, ...send.inPlace.flatMap(({ checksum, paths }) => (checksum ? [] : paths))];
+  const { directories, onFinding } = check;
+  // A slash at the end: with what is in it.
+  const checked = directories.map((path) => `${path === '/' ? '.' : path.slice(1)}/`);
+  const onePass = send.listedBytes <= onePassBytes && directories.length + send.checksum.length > 0;
+  if (onePass) {
+    log.step(
+      `sending ${send.normal.length + send.checksum.length} changes, checking ${directories.length} directories`,
+    );
+    const listed = [...rest, ...send.checksum];
+    const isListed = listedOrAbove(listed);
+    const onItem = (item: RsyncItem) => {
+      if (!isListed(item.name)) onFinding(item);
+    };
+    const whole = new Set(directories);
+    const names = [...namesOf(listed.filter((path) => !whole.has(path))), ...checked];
+    const pass = { kind: directories.length > 0 ? 'check' : 'list', checksum: true } as const;
+    return await transfer({ ...context, onItem }, { ...pass, listFile: await list('changes', names) }, workDirectory);
   }
   const ends: PassesEnd[] = [];
   if (send.checksum.length > 0) {
     log.step(`comparing ${send.checksum.length} files by checksum`);
-    ends.push(
-      await transfer(
-        context,
-        { kind: 'list', listFile: await list('checksum', send.checksum), checksum: true },
-        workDirectory,
-      ),
-    );
+    const listFile = await list('checksum', namesOf(send.checksum));
+    ends.push(await transfer(context, { kind: 'list', listFile, checksum: true }, workDirectory));
   }
   log.step(`sending ${send.normal.length} other changes`);
-  // What was written in place is in the last list too: whatever the pass in place could not do is done or named here.
-  const rest = ['/', ...send.normal, ...send.inPlace.flatMap(({ checksum, paths }) => (checksum ? [] : paths))];
-  ends.push(await transfer(context, { kind: 'list', listFile: await list('changes', rest) }, workDirectory));
+  ends.push(await transfer(context, { kind: 'list', listFile: await list('changes', namesOf(rest)) }, workDirectory));
+  if (directories.length > 0) {
+    log.step(`checking ${directories.length} directories by checksum`);
+    const listFile = await list('check', checked);
+    ends.push(await transfer({ ...context, onItem: onFinding }, { kind: 'check', listFile }, workDirectory));
+  }
   return together(ends);
 }
 
-/** The paths as rsync's --from0 --files-from has them: relative to the root, which is `.`. */
-function listOf(paths: readonly string[]): Buffer {
-  return Buffer.from(paths.map((path) => `${path === '/' ? '.' : path.slice(1)}\0`).join(''), 'latin1');
+/** Whether a name that rsync tells is one of the listed paths or a directory above one: rsync puts those right by the way. */
+function listedOrAbove(paths: readonly string[]): (name: Buffer) => boolean {
+  const known = new Set<string>(['/']);
+  for (const path of paths) {
+    for (let at = path; !known.has(at); at = parentOf(at)) known.add(at);
+  }
+  return (name) => known.has(`/${name.toString('latin1').replace(/^\.?\/|\/$/g, '')}`);
+}
+
+/** The paths relative to the root, which is `.`. */
+function namesOf(paths: readonly string[]): string[] {
+  return paths.map((path) => (path === '/' ? '.' : path.slice(1)));
+}
+
+/** Names as rsync's --from0 --files-from has them. */
+function listOf(names: readonly string[]): Buffer {
+  return Buffer.from(names.map((name) => `${name}\0`).join(''), 'latin1');
 }
 
 function together(ends: readonly PassesEnd[]): PassesEnd {
@@ -98,7 +151,7 @@ export async function walkAll(
     // rsync's look at size and time alone would miss a file that was rewritten and given its old time again.
     log.step(`comparing ${touched.length} files by checksum`);
     const listFile = join(workDirectory, 'touched');
-    await writeFileAtomically(listFile, listOf(touched), { mode: 0o600 });
+    await writeFileAtomically(listFile, listOf(namesOf(touched)), { mode: 0o600 });
     ends.push(await transfer(context, { kind: 'list', listFile, checksum: true }, workDirectory));
   }
   log.step('sending everything else');

@@ -13,6 +13,8 @@ export interface SendingContext {
   /** Seconds since 1970; undefined before the first snapshot. */
   readonly changedSince: number | undefined;
   readonly now: Date;
+  /** All of the tree is walked on both sides at least this often. */
+  readonly checkEveryMs: number;
 }
 
 /** The changes since one catalogue. */
@@ -37,9 +39,6 @@ export interface Sending {
   /** Whether the scan may become the catalogue. */
   readonly keepsCatalogue: boolean;
 }
-
-/** All of the tree is walked on both sides at least this often. */
-const fullWalkEveryMs = 30 * 24 * 3_600_000;
 
 /** Decides how much of the tree has to be sent, as far as that is known before the server is asked. */
 export async function decideSending(plan: Plan, context: SendingContext): Promise<Sending> {
@@ -84,7 +83,9 @@ function whyWalk(plan: Plan, context: SendingContext, catalogue: Catalogue | und
   if (plan.scan.incomplete !== undefined) return `not everything could be scanned: ${plan.scan.incomplete}`;
   if (catalogue === undefined) return undefined;
   if (catalogue.rules !== plan.identity) return 'what is left out has changed';
-  if (context.now.getTime() - catalogue.fullWalkAt > fullWalkEveryMs) return 'the last one was 30 days ago';
+  if (context.now.getTime() - catalogue.fullWalkAt > context.checkEveryMs) {
+    return `the last one was ${Math.round(context.checkEveryMs / 3_600_000 / 24)} days ago`;
+  }
   if (catalogue.fullWalkAt > context.now.getTime()) return 'the clock was set back';
   return undefined;
 }

@@ -43,7 +43,7 @@ export type RsyncPass =
     }
   /** What is listed, directories without what is in them; what is listed and not there is deleted on the other side. */
   | { readonly kind: 'list'; readonly listFile: string; readonly checksum?: boolean }
-  /** Listed directories with what lies directly in them, by checksum; what is in excess is deleted. */
+  /** The same by checksum, and those that are listed with a slash at the end with what lies directly in them; what is in excess there is deleted. */
   | { readonly kind: 'check'; readonly listFile: string }
   /** All that the rules let through; what they do not, is deleted there unless they protect it. */
   | { readonly kind: 'everything' };
@@ -90,7 +90,7 @@ function passFlags(pass: RsyncPass, rulesFile: string): string[] {
       ];
     case 'check':
       return [
-        ...['--dirs', '--checksum', '--delete', '--delete-excluded', '--force', '--partial'],
+        ...['--dirs', '--checksum', '--delete', '--delete-excluded', '--delete-missing-args', '--force', '--partial'],
         `--filter=merge ${rulesFile}`,
         `--files-from=${pass.listFile}`,
       ];
