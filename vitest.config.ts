@@ -38,6 +38,18 @@ export default defineConfig({
         },
       },
       {
+        // The page in Chromium and the metrics with promtool, both of the distribution: `npm run test:page`.
+        test: {
+          name: 'page',
+          include: ['test/page/**/*.test.ts'],
+          globalSetup: ['test/helpers/only-on-a-private-machine.ts'],
+          fileParallelism: false,
+          sequence: { groupOrder: 4 },
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
         // As root on a private machine, one file after the other: they share its users, its sshd, its /etc.
         // Start them with `npm run test:integration`.
         test: {

@@ -6,7 +6,7 @@ import type { ClientName } from '../../src/protocol/names.ts';
 import { snapshotNameAt } from '../../src/protocol/names.ts';
 import type { ClientStatus, ServerStatus } from '../../src/report/fleet.ts';
 import type { PageModel, PageSnapshot } from '../../src/report/page/model.ts';
-import { historyBytes } from '../../src/retention/history.ts';
+import { emptyHistory, type History, historyBytes, recordDeletion, recordRun } from '../../src/retention/history.ts';
 import { makePlan, planDeletions } from '../../src/retention/plan.ts';
 import type { Client, Hold, Snapshot } from '../../src/retention/types.ts';
 import { alertsOf } from '../../src/server/status-alerts.ts';
@@ -75,10 +75,10 @@ function randomNumbers(seed: number): () => number {
   };
 }
 
-function snapshotsOf(one: Invented, random: () => number): Snapshot[] {
+function snapshotsOf(one: Invented, random: () => number, now: number): Snapshot[] {
   const everyMs = (one.everyHours ?? 24) * 3_600_000;
-  const last = exampleNow - (one.lastHoursAgo ?? (one.everyHours === undefined ? 6 : 3)) * 3_600_000;
-  const count = Math.floor((one.days * dayMs - (exampleNow - last)) / everyMs);
+  const last = now - (one.lastHoursAgo ?? (one.everyHours === undefined ? 6 : 3)) * 3_600_000;
+  const count = Math.floor((one.days * dayMs - (now - last)) / everyMs);
   return Array.from({ length: count }, (_, at): Snapshot => {
     const time = last - (count - 1 - at) * everyMs + Math.floor((random() - 0.5) * 1_200_000);
     const busy = random() < 0.04 ? 6 : 1;
@@ -95,42 +95,47 @@ function snapshotsOf(one: Invented, random: () => number): Snapshot[] {
   });
 }
 
-/** The whole fleet as the page shows it. */
-export function exampleFleet(): PageModel {
+function historyOf({ name, days }: Invented, snapshots: readonly Snapshot[]): History {
+  const history = emptyHistory();
+  for (const { bornBytes, ...run } of snapshots) recordRun(history, { ...run, writtenBytes: bornBytes });
+  if (snapshots.length === 0) throw new Error(`${name} has no snapshots in ${days} days`);
+  return history;
+}
+
+/** The whole fleet as the page shows it. @param now another moment, for pictures that are not to look old. */
+export function exampleFleet(now: number = exampleNow): PageModel {
   const random = randomNumbers(7);
-  const totalBytes = 5600 * gib;
-  const all = new Map(invented.map((one) => [one, snapshotsOf(one, random)]));
+  const totalBytes = 11_000 * gib;
+  const histories = new Map(invented.map((one) => [one, historyOf(one, snapshotsOf(one, random, now))]));
   const holds: Hold[] = [];
-  const clientsFor = (): Client[] =>
-    [...all].map(([{ name, paused }, snapshots]) => ({
-      name,
-      policy: { weight: 1, keepLast: 3 },
-      snapshots,
-      ...(paused === undefined ? {} : { paused }),
-    }));
-  for (const [{ name, held }, snapshots] of all) {
-    const snapshot = snapshots[Math.floor(snapshots.length * 0.6)];
+  for (const [{ name, held }, { entries }] of histories) {
+    const snapshot = entries[Math.floor(entries.length * 0.6)];
     if (held !== undefined && snapshot !== undefined) holds.push({ client: name, name: snapshot.name, reason: held });
   }
+  const clientsFor = (): Client[] =>
+    [...histories].map(([{ name, paused }, { entries, middleYield }]) => ({
+      name,
+      policy: { weight: 1, keepLast: 3 },
+      snapshots: entries.map((entry) => ({ ...entry })),
+      middleYield,
+      ...(paused === undefined ? {} : { paused }),
+    }));
   const treesBytes = invented.reduce((sum, { treeGib }) => sum + treeGib * gib, 0);
-  const historyOf = (clients: readonly Client[]) =>
-    clients.reduce((sum, { snapshots }) => sum + historyBytes(snapshots), 0);
-  const before = clientsFor();
-  const state = { now: exampleNow, freeBytes: totalBytes - treesBytes - historyOf(before), clients: before, holds };
-  const thinned = new Set(
-    planDeletions(state, { freeBytes: totalBytes * 0.088, order: 'importance' }).pruned.map(
-      ({ client, snapshot }) => `${client} ${snapshot.name}`,
-    ),
-  );
-  for (const [one, snapshots] of all) {
-    const kept = snapshots.filter(({ name }) => !thinned.has(`${one.name} ${name}`));
-    all.set(one, kept);
+  const allHistory = () => [...histories.values()].reduce((sum, { entries }) => sum + historyBytes(entries), 0);
+  const state = { now, freeBytes: totalBytes - treesBytes - allHistory(), clients: clientsFor(), holds };
+  for (const { client, snapshot, freesBytes } of planDeletions(state, {
+    freeBytes: totalBytes * 0.088,
+    order: 'importance',
+  }).pruned) {
+    const history = [...histories].find(([{ name }]) => name === client)?.[1];
+    if (history !== undefined) recordDeletion(history, snapshot.name, freesBytes);
   }
+  const all = new Map([...histories].map(([one, { entries }]) => [one, entries]));
   const clients = clientsFor();
-  const freeBytes = Math.round(totalBytes * 0.088);
-  const history = Math.round(totalBytes - freeBytes - treesBytes);
+  const history = Math.round(allHistory());
+  const freeBytes = Math.round(totalBytes - history - treesBytes);
   const plan = makePlan(
-    { now: exampleNow, freeBytes, clients, holds },
+    { now, freeBytes, clients, holds },
     { freeBytes: Number.POSITIVE_INFINITY, order: 'importance' },
   );
   const going = plan.decisions.filter(({ verdict }) => verdict === 'pruned');
@@ -141,7 +146,7 @@ export function exampleFleet(): PageModel {
   const iso = (time: number) => new Date(time).toISOString();
   const facts = { totalBytes, freeBytes, historyBytes: history, nextRunsBytes: Math.round(61 * gib) };
   const status: ServerStatus = {
-    at: iso(exampleNow),
+    at: iso(now),
     store: {
       path: '/byteback',
       ...facts,
@@ -150,12 +155,12 @@ export function exampleFleet(): PageModel {
       pruneUntilPercent: 10,
       forecastBytes: 100e9,
     },
-    clients: [...all].map(([one, snapshots]) => statusOf(one, snapshots, holds)),
+    clients: [...all].map(([one, snapshots]) => statusOf(one, snapshots, holds, now)),
     alerts: [],
   };
   const events = [
     {
-      at: iso(exampleNow - 4 * 3_600_000),
+      at: iso(now - 4 * 3_600_000),
       kind: 'refusal',
       client: 'laptop-anna',
       what: 'a log-in was refused',
@@ -164,28 +169,28 @@ export function exampleFleet(): PageModel {
       count: 14,
     },
     {
-      at: iso(exampleNow - 18 * 3_600_000),
+      at: iso(now - 18 * 3_600_000),
       kind: 'destroys',
       client: 'laptop-jon',
       what: 'deletes 92 % of its files at once',
       why: 'its last good snapshot is held and its pruning paused',
     },
     {
-      at: iso(exampleNow - 3 * dayMs),
+      at: iso(now - 3 * dayMs),
       kind: 'run-failed',
       client: 'ci.example.net',
       what: 'a run ended without a snapshot',
       why: 'the connection was cut and did not come back',
     },
     {
-      at: iso(exampleNow - 11 * dayMs),
+      at: iso(now - 11 * dayMs),
       kind: 'growth',
       client: 'files.example.net',
       what: 'a run was refused: 14 times larger than usual',
       why: 'allowed by the admin the same day',
     },
   ];
-  const alerts = alertsOf({ store: status.store, clients: status.clients, events }, exampleNow);
+  const alerts = alertsOf({ store: status.store, clients: status.clients, events }, now);
   return {
     host: 'vault',
     version: '0.1.0',
@@ -215,7 +220,7 @@ export function exampleFleet(): PageModel {
       const used = totalBytes * Math.min(0.95, 0.3 + 0.6 * grown + saw);
       const trees = treesBytes * (0.62 + 0.38 * share);
       return {
-        at: iso(exampleNow - (299 - at) * 1.36 * dayMs),
+        at: iso(now - (299 - at) * 1.36 * dayMs),
         totalBytes,
         freeBytes: totalBytes - used,
         historyBytes: Math.max(0, used - trees),
@@ -233,12 +238,12 @@ export function exampleFleet(): PageModel {
   };
 }
 
-function statusOf(one: Invented, snapshots: readonly Snapshot[], holds: readonly Hold[]): ClientStatus {
+function statusOf(one: Invented, snapshots: readonly Snapshot[], holds: readonly Hold[], now: number): ClientStatus {
   const iso = (time: number) => new Date(time).toISOString();
   const newest = snapshots.at(-1);
   const [oldest] = snapshots;
   if (newest === undefined || oldest === undefined) throw new Error('every invented client has snapshots');
-  const depthDays = (exampleNow - oldest.time) / dayMs;
+  const depthDays = (now - oldest.time) / dayMs;
   const held = holds.filter(({ client }) => client === one.name);
   const treeBytes = Math.round(one.treeGib * gib);
   return {
@@ -249,7 +254,7 @@ function statusOf(one: Invented, snapshots: readonly Snapshot[], holds: readonly
     holds: held.map(({ name, reason }) => ({
       snapshot: name,
       reason,
-      since: iso(exampleNow - 40 * dayMs),
+      since: iso(now - 40 * dayMs),
       by: 'admin',
     })),
     oldestAt: iso(oldest.time),
@@ -264,21 +269,21 @@ function statusOf(one: Invented, snapshots: readonly Snapshot[], holds: readonly
       unread: newest.status === 'partial' ? (one.partial ?? 0) : 0,
     },
     rhythmMs: (one.everyHours ?? 24) * 3_600_000,
-    openRunSince: one.running === true ? iso(exampleNow - 95_000) : null,
+    openRunSince: one.running === true ? iso(now - 95_000) : null,
     running:
       one.running === true
         ? [
             {
               kind: 'backup',
               run: '0123456789abcdef0123456789abcdef',
-              since: iso(exampleNow - 95_000),
+              since: iso(now - 95_000),
               expectedBytes: Math.round(3.1 * gib),
               doneBytes: Math.round(1.72 * gib),
               bytesPerSecond: 19_440_000,
             },
           ]
         : [],
-    overdue: exampleNow - newest.time > 49 * 3_600_000,
+    overdue: now - newest.time > 49 * 3_600_000,
     pruningPaused: one.paused ?? null,
     depthDays,
     depthWithMoreDays: one.paused === undefined && one.days > 200 ? depthDays * 1.12 : null,
@@ -288,8 +293,55 @@ function statusOf(one: Invented, snapshots: readonly Snapshot[], holds: readonly
         ? `${one.name}: ${Math.round(depthDays)} days of history at today's churn; 100 GB more disk would give ${Math.round(depthDays * 1.12)}`
         : `${one.name}: ${Math.round(depthDays)} days of history, all that there is; nothing had to go yet`,
     lastProven:
-      one.provenDaysAgo === undefined
-        ? null
-        : { at: iso(exampleNow - one.provenDaysAgo * dayMs), snapshot: newest.name },
+      one.provenDaysAgo === undefined ? null : { at: iso(now - one.provenDaysAgo * dayMs), snapshot: newest.name },
+  };
+}
+
+/** What a hostile client, or one that has taken over the receiver, would like to see in a page. */
+export const hostileTexts = [
+  '<script>document.title="owned"</script>',
+  '"><img src=x onerror="document.title=\'owned\'">',
+  "' onmouseover='document.title=1' x='",
+  '</style><script>document.title="owned"</script>',
+  '</title><script>document.title="owned"</script><!--',
+  '<svg/onload=document.title="owned">',
+  'javascript:document.title="owned"',
+  '\u202egnp.exe\u009b31m\u0000',
+  '</details></section></main><form action=//evil.example>',
+  '{{constructor.constructor("document.title=1")()}}`$',
+] as const;
+
+/** The same fleet, with a hostile text wherever one could come in; names that no server would take among them. */
+export function hostileFleet(now: number = exampleNow): PageModel {
+  const fleet = exampleFleet(now);
+  const bad = (at: number) => hostileTexts[at % hostileTexts.length] ?? '';
+  const renamed = new Map(fleet.status.clients.map(({ name }, at) => [String(name), `${bad(at)}${at}`]));
+  const nameOf = (name: string | null) => (name === null ? null : (renamed.get(name) ?? name));
+  return {
+    ...fleet,
+    host: bad(4),
+    version: bad(1),
+    status: {
+      ...fleet.status,
+      store: { ...fleet.status.store, path: bad(2), inWords: bad(3) },
+      clients: fleet.status.clients.map((client, at) => ({
+        ...client,
+        name: nameOf(client.name) as ClientName,
+        forecast: bad(at + 1),
+        pruningPaused: bad(at + 2),
+        newest: client.newest === null ? null : { ...client.newest, name: bad(at + 3) },
+        holds: [{ snapshot: bad(at), reason: bad(at + 5), since: bad(at + 6), by: 'admin' }],
+      })),
+      alerts: hostileTexts.map((text) => ({ level: 'critical', client: text, what: text, fix: text })),
+    },
+    snapshots: new Map(
+      [...fleet.snapshots].map(([client, its]) => [
+        nameOf(client) ?? '',
+        its.map((one, at) => ({ ...one, name: bad(at), reason: bad(at + 1) })),
+      ]),
+    ),
+    events: hostileTexts.map((text) => ({ at: text, kind: text, client: text, what: text, why: text, count: 2 })),
+    next: hostileTexts.map((text) => ({ client: text, snapshot: text, at: text, freesBytes: 1, reason: text })),
+    pruningRefused: bad(0),
   };
 }

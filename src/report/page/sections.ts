@@ -2,7 +2,7 @@ import type { ClientStatus } from '../fleet.ts';
 import { ageWords, countWords, sizeWords, timeWords } from '../words.ts';
 import { type Html, html } from './html.ts';
 import type { PageModel, PageSnapshot } from './model.ts';
-import { timeline } from './timeline.ts';
+import { nextShown, timeline } from './timeline.ts';
 
 const dayMs = 86_400_000;
 
@@ -72,7 +72,7 @@ function statesOf({ registered, overdue, newest, pruningPaused, running, openRun
   const states: Html[] = [];
   const pill = (kind: string, text: string) => states.push(html`<span class="pill ${kind}">${text}</span> `);
   if (overdue && registered) pill('warning', 'overdue');
-  if (pruningPaused !== null) pill('critical', 'pruning paused');
+  if (pruningPaused !== null) pill('critical', 'paused');
   if (!registered) pill('plain', 'no key');
   if (newest?.status === 'partial') pill('warning', 'partial');
   if (running.length > 0) pill('busy', 'running now');
@@ -94,7 +94,7 @@ export function timelineSection(model: PageModel): Html {
 ${model.status.clients.map((client) => clientArticle(client, model.snapshots.get(client.name) ?? [], { now, mostDays }))}</section>`;
 }
 
-/** Rows of a client's table; all that are held are shown besides. */
+/** Rows of a client's table; those that are held or go next are shown besides. */
 const mostRows = 60;
 
 function clientArticle(
@@ -122,7 +122,9 @@ function runningBar({ kind, doneBytes, expectedBytes, bytesPerSecond, since }: C
 
 function snapshotTable(snapshots: readonly PageSnapshot[]): Html {
   const newest = snapshots.slice(-mostRows);
-  const older = snapshots.slice(0, -mostRows).filter(({ held }) => held);
+  const older = snapshots
+    .slice(0, -mostRows)
+    .filter(({ held, place }) => held || (place !== null && place <= nextShown));
   const rows = [...older, ...newest].toReversed();
   const hidden = snapshots.length - rows.length;
   return html`<details><summary>${countWords(snapshots.length, 'snapshot')}, and why each is kept</summary><div class="scroll"><table><thead><tr><th scope="col">Snapshot</th><th scope="col" class="number">New in it</th><th scope="col">Why</th></tr></thead><tbody>

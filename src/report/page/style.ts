@@ -1,7 +1,7 @@
 /** The page's style sheet. Both themes have a contrast of at least 4.5 to 1 for text, 3 to 1 for what is drawn. */
 export const style = `
 :root{color-scheme:light dark;--ground:#f5f6f6;--card:#fff;--text:#1b1f23;--quiet:#545d66;--line:#d9dde1;--accent:#1c6a8c;--trees:#16455c;--history:#5aa2c0;--free:#e4e8ea;--limit:#a3431b;--ok:#176b3f;--okback:#e2f3e9;--warn:#8a4b00;--warnback:#fdf0dc;--crit:#a8201a;--critback:#fde7e5;--plainback:#eceff1;--busy:#164f86;--busyback:#e3eefa}
-@media (prefers-color-scheme:dark){:root{--ground:#111518;--card:#1a2025;--text:#e7eaec;--quiet:#a4aeb6;--line:#323a41;--accent:#7cc4e2;--trees:#9bd3ea;--history:#3f84a3;--free:#2a3238;--limit:#ff9d70;--ok:#7ad6a2;--okback:#173325;--warn:#f0b860;--warnback:#38290f;--crit:#ff938a;--critback:#431b19;--plainback:#2a3238;--busy:#9cc8f5;--busyback:#17304a}}
+@media (prefers-color-scheme:dark){:root{--ground:#111518;--card:#1a2025;--text:#e7eaec;--quiet:#a4aeb6;--line:#323a41;--accent:#7cc4e2;--trees:#7dbad4;--history:#386f89;--free:#2a3238;--limit:#ff9d70;--ok:#7ad6a2;--okback:#173325;--warn:#f0b860;--warnback:#38290f;--crit:#ff938a;--critback:#431b19;--plainback:#2a3238;--busy:#9cc8f5;--busyback:#17304a}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;scroll-padding-top:1rem}
 body{margin:0;background:var(--ground);color:var(--text);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","Liberation Sans",sans-serif;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
@@ -22,7 +22,7 @@ section{background:var(--card);border:1px solid var(--line);border-radius:10px;p
 .verdict{display:flex;gap:.6rem;align-items:baseline;border-radius:10px;padding:.7rem 1.1rem;margin:1rem 0;font-weight:600}
 .verdict.ok{background:var(--okback);color:var(--ok)}
 .verdict.warning{background:var(--warnback);color:var(--warn)}
-.pill{display:inline-block;font-size:.75rem;line-height:1.35;font-weight:600;padding:.12rem .5rem;border-radius:99px;white-space:nowrap}
+.pill{display:inline-block;font-size:.75rem;line-height:1.35;font-weight:600;padding:.12rem .5rem;border-radius:.8rem;max-width:100%}
 .pill.ok{background:var(--okback);color:var(--ok)}
 .pill.warning{background:var(--warnback);color:var(--warn)}
 .pill.critical{background:var(--critback);color:var(--crit)}
@@ -65,7 +65,7 @@ thead th{border-top:0;color:var(--quiet);font-weight:500;font-size:.8125rem;whit
 tbody th{font-weight:600}
 .number{text-align:right}
 td:last-child,th:last-child{padding-right:0}
-td.number{white-space:nowrap}
+td.number,td .pill,h3 .pill{white-space:nowrap}
 .events li{display:grid;grid-template-columns:17rem 1fr;gap:.2rem 1rem;padding:.5rem 0;border-top:1px solid var(--line);font-size:.9rem}
 .events li:first-child{border-top:0}
 .when{color:var(--quiet)}
@@ -85,9 +85,18 @@ tbody tr:first-child{border-top:0}
 th,td,td.number{padding:.05rem 0;border:0;text-align:left;white-space:normal}
 td[data-label]{display:grid;grid-template-columns:7.5rem 1fr;gap:.5rem}
 td[data-label]::before{content:attr(data-label);color:var(--quiet)}
+td .pill{justify-self:start}
+.fleet tr{display:grid;grid-template-columns:repeat(6,minmax(0,1fr));gap:.35rem .5rem;padding:.75rem 0}
+.fleet th{grid-column:span 4}
+.fleet td[data-label]{display:block;grid-column:span 2}
+.fleet td[data-label]::before{display:block;font-size:.75rem}
+.fleet td[data-label=State]{text-align:right}
+.fleet td[data-label=State]::before{content:none}
+[hidden]{display:none!important}
 .events li{grid-template-columns:1fr}
 .alerts li{grid-template-columns:1fr;gap:.25rem}
 .key{margin-left:0;margin-right:.6rem}
+.pill,td .pill,h3 .pill{white-space:normal}
 }
 @media print{body{background:#fff}section{break-inside:avoid}}
 `;

@@ -26,7 +26,7 @@ export function placeOf(ageDays: number, mostDays: number): number {
 }
 
 /** How many of all that would go next are drawn as going. */
-const nextShown = 20;
+export const nextShown = 20;
 
 /** A client's snapshots along time. Widths in percent, so that it fits a phone as well as a desk; no text is scaled. */
 export function timeline(
