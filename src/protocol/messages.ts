@@ -30,6 +30,8 @@ export const PrepareRequestSchema = v.strictObject({
   expectedBytes: Count,
   /** Files that the client's scan found. */
   files: Count,
+  /** True when all that is configured is backed up, not single sources. */
+  whole: v.optional(v.boolean()),
 });
 export type PrepareRequest = v.InferOutput<typeof PrepareRequestSchema>;
 
@@ -56,6 +58,8 @@ export const CompleteRequestSchema = v.strictObject({
     /** Attempts after the first. */
     retries: Count,
   }),
+  /** Compressed files that were sent whole again though they are hardly larger or smaller: the largest 50 of them. */
+  resent: v.optional(v.pipe(v.array(v.strictObject({ path: EscapedName, sizeBytes: Count })), v.maxLength(50))),
   /** The manifest of the machine (see machine.ts); left out when the server has the same one already. */
   machine: v.optional(v.pipe(v.string(), v.maxLength(maxMachineBytes))),
 });

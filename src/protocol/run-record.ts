@@ -50,6 +50,9 @@ export const RunRecordSchema = v.object({
   status: v.optional(v.picklist(['ok', 'partial'])),
   unread: v.optional(CompleteRequestSchema.entries.unread),
   figures: v.optional(CompleteRequestSchema.entries.figures),
+  resent: CompleteRequestSchema.entries.resent,
+  /** What was damaged in `current` and is sent again by this run, escaped. */
+  mending: v.optional(v.array(v.string())),
   /** When this client was last proven restorable, as known at the end of this run. */
   lastProven: v.optional(ProvenSchema),
 });

@@ -10,6 +10,7 @@ import { createReadOnlySnapshot, listNestedSubvolumes, syncPath } from '../../sy
 import type { Clock } from '../../system/clock.ts';
 import { isMissing, syncDirectory, writeFileAtomically } from '../../system/files.ts';
 import { tryLock } from '../../system/lock.ts';
+import { recordMended } from '../bitrot.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { liftAllowance } from './allowance.ts';
 import { lastProvenOf } from './drill.ts';
@@ -43,6 +44,7 @@ export async function complete(
     if (snapshot === undefined) throw new Error('a completed run has a snapshot');
     await takeSnapshot(store, client, snapshot);
     await copyRecord(store, record);
+    await recordMended(store, clock, client, record.mending ?? []);
     return { ok: true, run: record.run, snapshot };
   } catch (error) {
     throw fullOrElse(error);
@@ -66,6 +68,9 @@ async function closeRecord(store: Store, open: RunRecord, request: CompleteReque
     // Names come escaped; should a client send others, they are escaped here.
     unread: request.unread.map((name) => escapeName(unescapeName(name))),
     figures: request.figures,
+    ...(request.resent === undefined
+      ? {}
+      : { resent: request.resent.map((file) => ({ ...file, path: escapeName(unescapeName(file.path)) })) }),
     ...(proven === undefined ? {} : { lastProven: proven }),
   };
   await liftAllowance(store, open.client);
