@@ -36,6 +36,8 @@ export const ServerEventSchema = v.object({
   why: v.optional(Text),
   /** Of a refusal: the check that failed, such as `from` or `window`. */
   check: v.optional(Text),
+  /** Where somebody who was refused came from. */
+  address: v.optional(Text),
   /** How many alike this line stands for: those that came too fast for a line each. 1 when it is missing. */
   count: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
 });
@@ -120,8 +122,8 @@ async function append(store: Store, events: readonly ServerEvent[]): Promise<voi
   } finally {
     await file.close();
   }
-  for (const { kind, client, check, what, why, count: number } of events) {
-    const parts = [client, check, why, number === undefined ? undefined : `${number} times`];
+  for (const { kind, client, address, check, what, why, count: number } of events) {
+    const parts = [client, address, check, why, number === undefined ? undefined : `${number} times`];
     await logSecurityEvent([`${kind}: ${what}`, ...parts.filter((part) => part !== undefined)].join('; '));
   }
 }

@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { BlockList, isIPv6 } from 'node:net';
-import type { ClientPolicy } from '../../config/server-config.ts';
-import { BytebackError, reasonOf } from '../../errors.ts';
+import { type BytebackError, reasonOf } from '../../errors.ts';
 import type { ClientName } from '../../protocol/names.ts';
+import { Refusal } from '../refusal.ts';
 import { findKey, type Registry } from '../registry.ts';
 
 /** Whom sshd let in. */
@@ -35,7 +34,7 @@ export async function readLogin(path: string | undefined): Promise<Login> {
 }
 
 function notKnown(why: string): BytebackError {
-  return new BytebackError('refused', {
+  return new Refusal('key', {
     what: 'the server cannot tell who this is',
     why,
     fix: 'on the server, run: byteback doctor',
@@ -68,38 +67,13 @@ export function whoIs(login: Login, registry: Registry): Caller {
     case 'invite':
       return { role: 'invite', blob: login.keyBlob };
     default:
-      throw new BytebackError('refused', {
-        what: 'this key belongs to no client',
-        why: 'it is not in the registry of the server, or stands there twice',
-        fix: 'register it: byteback-setup-client --destination …',
-      });
-  }
-}
-
-/** @throws BytebackError refused when the policy names networks and the caller comes from none of them. */
-export function requireAddress(policy: ClientPolicy, sshConnection: string | undefined): void {
-  if (policy.from.length === 0) return;
-  const address = sshConnection?.split(' ')[0] ?? '';
-  if (policy.from.some((network) => isInside(address, network))) return;
-  throw new BytebackError('refused', {
-    what: 'this client may not come from here',
-    why: `its "from" in server.toml on the server does not hold ${/^[0-9a-fA-F.:]+$/.test(address) ? address : 'this address'}`,
-  });
-}
-
-/** True when an address lies in a network such as 192.0.2.0/24, or is the one address named. */
-export function isInside(address: string, network: string): boolean {
-  const [base = '', prefix] = network.split('/');
-  const family = isIPv6(base) ? 'ipv6' : 'ipv4';
-  // A server that listens on IPv6 may see ::ffff:192.0.2.1 for 192.0.2.1.
-  const mapped = family === 'ipv4' ? address.replace(/^::ffff:/i, '') : address;
-  const list = new BlockList();
-  try {
-    if (prefix === undefined) list.addAddress(base, family);
-    else list.addSubnet(base, Number(prefix), family);
-    return list.check(mapped, isIPv6(mapped) ? 'ipv6' : 'ipv4');
-  } catch {
-    // What is no address is in no network.
-    return false;
+      throw new Refusal(
+        'key',
+        {
+          what: 'this key belongs to no client',
+          why: 'it is not in the registry of the server, or stands there twice',
+        },
+        { told: false },
+      );
   }
 }

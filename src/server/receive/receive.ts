@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 import * as v from 'valibot';
 import { serverPaths } from '../../config/paths.ts';
-import { loadServerConfig, type Right, type ServerConfig } from '../../config/server-config.ts';
-import { BytebackError, exitCodes } from '../../errors.ts';
+import { loadServerConfig, type ServerConfig } from '../../config/server-config.ts';
+import { BytebackError } from '../../errors.ts';
 import { parseCommand, type WireCommand } from '../../protocol/command.ts';
 import {
   ChangesRequestSchema,
@@ -16,12 +16,12 @@ import {
   protocolVersion,
   RedeemRequestSchema,
   RegisterRequestSchema,
-  transferRefusedExitCode,
   VersionsRequestSchema,
 } from '../../protocol/messages.ts';
 import type { ClientName, RunId } from '../../protocol/names.ts';
-import { isRefusal } from '../../protocol/rsync-options.ts';
+import type { Refusal as Unparsed } from '../../protocol/rsync-options.ts';
 import { tryLock } from '../../system/lock.ts';
+import { authorise } from '../authorise.ts';
 import { failureOf, readRequest } from '../helper-request.ts';
 import { drawFiles, findInSnapshot, listChanges, listSnapshots, listVersions } from '../listing.ts';
 import { readRegistry } from '../registry.ts';
@@ -30,7 +30,8 @@ import { outcomeOf } from '../runs/outcome.ts';
 import { lockedError } from '../runs/prepare.ts';
 import { readRecord } from '../runs/record.ts';
 import { type Store, storeAt } from '../store.ts';
-import { type Caller, readLogin, requireAddress, whoIs } from './identify.ts';
+import { type Caller, readLogin, whoIs } from './identify.ts';
+import { type Refused, refuse } from './refuse.ts';
 import { askRoot } from './root-helper.ts';
 import { requireFewSessions, sessionTitle } from './session-limit.ts';
 import { restore, type Session, type SessionEnd, transfer, workInPlace } from './transfer.ts';
@@ -53,82 +54,29 @@ export async function receive(call: ReceiveCall): Promise<number> {
   const text = call.env['SSH_ORIGINAL_COMMAND'];
   // Those whose stdout is rsync's or a list's: a reason there would be taken for data.
   const moves = /^(?:transfer|restore|separate|replay|rsync)(?: |$)/.test(text ?? '');
+  const who: Refused = { connection: call.env['SSH_CONNECTION'] };
   try {
-    const command = parseCommand(text);
-    if (isRefusal(command)) {
-      throw new BytebackError('refused', {
-        what: 'the command is refused',
-        why: command.refusal,
-        fix: 'this account only talks to byteback: use byteback-backup or byteback-restore',
-      });
-    }
-    return await serve(command, call);
+    return await serve(parseCommand(text), call, who);
   } catch (error) {
-    return refuse(error, moves, call);
+    return refuse(error, { ...call, moves }, who);
   }
 }
 
-function refuse(error: unknown, moves: boolean, { writeOut, writeError }: ReceiveCall): number {
-  const failure = failureOf(error);
-  writeError(`byteback: ${failure.what}${failure.why === undefined ? '' : `: ${failure.why}`}`);
-  if (moves) return transferRefusedExitCode;
-  writeOut(`${JSON.stringify(failure)}\n`);
-  return exitCodes[failure.exit];
-}
-
-async function serve(command: WireCommand, call: ReceiveCall): Promise<number> {
+async function serve(asked: WireCommand | Unparsed, call: ReceiveCall, who: Refused): Promise<number> {
   const [login, registry] = await Promise.all([
     readLogin(call.env['SSH_USER_AUTH']),
     readRegistry(serverPaths.authorizedKeys),
   ]);
   const caller = whoIs(login, registry);
-  if (caller.role !== 'client') return serveStranger(command, caller, call);
-  const config = await loadServerConfig();
-  const policy = config.policyOf(caller.name);
-  requireAddress(policy, call.env['SSH_CONNECTION']);
-  const right = rightFor(command);
-  if (right !== undefined && !policy.allow.includes(right)) {
-    throw new BytebackError('refused', {
-      what: `${command.verb} is not allowed for ${caller.name}`,
-      why: `its "allow" in server.toml on the server does not hold ${right}`,
-    });
-  }
-  process.title = sessionTitle(caller.name, command.verb);
+  const attempt = { caller, address: who.connection?.split(' ')[0], now: new Date(), command: asked };
+  if (caller.role !== 'client') return serveStranger(authorise({ ...attempt, policy: undefined }), caller, call);
+  who.client = caller.name;
+  // Before anything is checked: what is refused counts as well.
+  process.title = sessionTitle(caller.name, 'verb' in asked ? asked.verb : 'refused');
   requireFewSessions(caller.name);
-  return serveClient(command, caller.name, config, call);
-}
-
-/** What the admin must have allowed for a command; nothing for the harmless, or for what is never a client's. */
-function rightFor({ verb }: WireCommand): Right | undefined {
-  switch (verb) {
-    case 'prepare':
-    case 'complete':
-    case 'restore':
-    case 'transfer':
-      return verb;
-    case 'separate':
-    case 'replay':
-    case 'outcome':
-      return 'transfer';
-    case 'snapshots':
-    case 'versions':
-    case 'find':
-    case 'changes':
-    case 'machine':
-    case 'drill':
-    case 'proof':
-      return 'restore';
-    default:
-      return undefined;
-  }
-}
-
-function notForThisKey(verb: string, role: string): BytebackError {
-  return new BytebackError('refused', {
-    what: `${verb} is refused`,
-    why: role,
-    fix: 'this account only talks to byteback: use byteback-setup-client, byteback-backup or byteback-restore',
-  });
+  const config = await loadServerConfig();
+  const command = authorise({ ...attempt, policy: config.policyOf(caller.name) });
+  return serveClient(command, caller.name, config, call, who);
 }
 
 /** Those who are no client yet: one verb each. */
@@ -138,16 +86,10 @@ async function serveStranger(
   call: ReceiveCall,
 ): Promise<number> {
   if (caller.role === 'invite') {
-    if (command.verb !== 'redeem') throw notForThisKey(command.verb, 'an invite can only be redeemed');
     const { publicKey } = await requestOf(call, RedeemRequestSchema);
     return relay(call, 'register', { verb: 'redeem', inviteBlob: caller.blob, publicKey });
   }
-  if (command.verb !== 'register') {
-    throw notForThisKey(
-      command.verb,
-      caller.role === 'admin' ? 'this key may only register' : 'a password may only register',
-    );
-  }
+  if (command.verb !== 'register') throw new Error('authorise() lets nothing else pass');
   const { name, publicKey } = await requestOf(call, RegisterRequestSchema);
   return relay(call, 'register', { verb: 'register', name, publicKey });
 }
@@ -157,6 +99,7 @@ async function serveClient(
   client: ClientName,
   config: ServerConfig,
   call: ReceiveCall,
+  who: Refused,
 ): Promise<number> {
   const store = storeAt(config.store);
   const session: Session = { client, store, idleTimeoutMs: config.idleTimeoutMs, say: call.writeError };
@@ -202,15 +145,15 @@ async function serveClient(
     case 'proof':
       return relay(call, 'snapshot', { verb: 'proof', client, request: await requestOf(call, ProofRequestSchema) });
     case 'transfer':
-      return finish(await transfer(session, command.run, command.rsync), call);
+      return finish(await transfer(session, command.run, command.rsync), call, who);
     case 'separate':
     case 'replay':
-      return finish(await workInPlace(session, command.run, command.verb), call);
+      return finish(await workInPlace(session, command.run, command.verb), call, who);
     case 'restore':
-      return finish(await restore(session, command.snapshot, command.rsync), call);
+      return finish(await restore(session, command.snapshot, command.rsync), call, who);
     case 'register':
     case 'redeem':
-      throw notForThisKey(command.verb, `this is the key of the client ${client}`);
+      throw new Error('authorise() lets no client do it');
   }
 }
 
@@ -237,8 +180,8 @@ async function whyRefused(store: Store, client: ClientName, run: RunId): Promise
   return null;
 }
 
-function finish({ exitCode, failure }: SessionEnd, call: ReceiveCall): number {
-  return failure === undefined ? Math.min(255, exitCode) : refuse(failure, true, call);
+async function finish({ exitCode, failure }: SessionEnd, call: ReceiveCall, who: Refused): Promise<number> {
+  return failure === undefined ? Math.min(255, exitCode) : refuse(failure, { ...call, moves: true }, who);
 }
 
 function reply({ writeOut }: ReceiveCall, value: unknown): number {

@@ -6,6 +6,7 @@ import type { RunRecord } from '../../protocol/run-record.ts';
 import { type Lock, tryLock } from '../../system/lock.ts';
 import { rsyncVersion } from '../../system/rsync-version.ts';
 import { failureOf } from '../helper-request.ts';
+import { Refusal } from '../refusal.ts';
 import { lockedError } from '../runs/prepare.ts';
 import { readRecord, requireOpen } from '../runs/record.ts';
 import { roomBytes, storeFull } from '../runs/space.ts';
@@ -147,7 +148,7 @@ export async function restore(session: Session, snapshot: SnapshotName, options:
   const { client, store } = session;
   const [snapshots, serverSide] = await Promise.all([listSnapshotNames(store, client), serverSideOf(session)]);
   if (!snapshots.includes(snapshot)) {
-    throw new BytebackError('refused', {
+    throw new Refusal('snapshot', {
       what: 'no such snapshot',
       why: `${client} has no snapshot ${snapshot}`,
       fix: 'list what there is: byteback-restore',

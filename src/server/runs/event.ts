@@ -1,6 +1,8 @@
+import { escapeName, unescapeName } from '../../protocol/file-name.ts';
 import type { Failure } from '../../protocol/messages.ts';
 import type { ClientName, RunId } from '../../protocol/names.ts';
 import type { Clock } from '../../system/clock.ts';
+import { recordEvent } from '../events.ts';
 import type { Store } from '../store.ts';
 import { withoutAllowance } from './allowance.ts';
 import { readRecord, requireClientPlace, requireOpen, writeCurrentRecord } from './record.ts';
@@ -28,4 +30,29 @@ export async function recordTransfer(
   const transfer = { endedAt: clock.now().toISOString(), exitCode: end.exitCode, failure: end.failure };
   const transfers = [...record.transfers, transfer].slice(-keptTransfers);
   await withoutAllowance(store, client, () => writeCurrentRecord(store, { ...record, transfers }));
+}
+
+/** Has the admin hear of something that was refused. */
+export async function recordRefusal(
+  refusal: {
+    readonly client?: ClientName | undefined;
+    readonly address?: string | undefined;
+    readonly check: string;
+    readonly what: string;
+    readonly why?: string | undefined;
+  },
+  { store, clock }: { store: Store; clock: Clock },
+): Promise<void> {
+  const { client, address, check, what, why } = refusal;
+  // It comes escaped; should somebody send anything else, it is escaped here.
+  const safe = (text: string) => escapeName(unescapeName(text));
+  await recordEvent(store, {
+    at: clock.now().toISOString(),
+    kind: 'refusal',
+    ...(client === undefined ? {} : { client }),
+    what: safe(what),
+    ...(why === undefined ? {} : { why: safe(why) }),
+    check,
+    ...(address === undefined ? {} : { address }),
+  });
 }

@@ -11,10 +11,14 @@ import {
 } from '../../protocol/messages.ts';
 import { ClientNameSchema, RunIdSchema } from '../../protocol/names.ts';
 import { readRequest } from '../helper-request.ts';
+import { checks, Refusal } from '../refusal.ts';
 import { complete } from './complete.ts';
 import { closeDrill, DrawnSchema, type DrillVerdict, openDrill } from './drill.ts';
-import { recordTransfer } from './event.ts';
+import { recordRefusal, recordTransfer } from './event.ts';
 import { prepare, type RunDeps } from './prepare.ts';
+
+/** Printable and short: whoever has taken over the user byteback may word it. */
+const RefusalText = v.pipe(v.string(), v.maxLength(500));
 
 /** Everything that can be asked of the root helper byteback-snapshot: a closed set, no delete in it. */
 export const HelperRequestSchema = v.variant('verb', [
@@ -26,6 +30,15 @@ export const HelperRequestSchema = v.variant('verb', [
     run: RunIdSchema,
     exitCode: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)),
     failure: v.nullable(FailureSchema),
+  }),
+  v.strictObject({
+    verb: v.literal('refusal'),
+    client: v.optional(ClientNameSchema),
+    /** Where it came from, as sshd says. */
+    address: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-fA-F.:]{2,45}$/))),
+    check: v.picklist(checks),
+    what: RefusalText,
+    why: v.optional(RefusalText),
   }),
   v.strictObject({ verb: v.literal('drill'), client: ClientNameSchema, drawn: DrawnSchema }),
   v.strictObject({ verb: v.literal('proof'), client: ClientNameSchema, request: ProofRequestSchema }),
@@ -46,11 +59,26 @@ export interface HelperDeps extends RunDeps {
 /** Reads one request and does it. @throws BytebackError with the exit for the caller. */
 export async function answerHelper(input: Readable, deps: HelperDeps): Promise<HelperAnswer> {
   const request = await readRequest(input, HelperRequestSchema);
+  try {
+    return await answer(request, deps);
+  } catch (error) {
+    if (error instanceof Refusal) {
+      const { what, why } = error.explanation;
+      await recordRefusal({ client: request.client, check: error.check, what, why }, deps);
+    }
+    throw error;
+  }
+}
+
+async function answer(request: v.InferOutput<typeof HelperRequestSchema>, deps: HelperDeps): Promise<HelperAnswer> {
   switch (request.verb) {
     case 'prepare':
       return { reply: await prepare(request.client, request.request, deps) };
     case 'event':
       await recordTransfer(request.client, request, deps);
+      return { reply: { ok: true } };
+    case 'refusal':
+      await recordRefusal(request, deps);
       return { reply: { ok: true } };
     case 'drill':
       return { reply: await openDrill(request.client, request.drawn, deps) };

@@ -7,7 +7,9 @@ import { type ClientName, parseRunId, type RunId, type SnapshotName, snapshotTim
 import type { RunRecord } from '../../protocol/run-record.ts';
 import type { Clock } from '../../system/clock.ts';
 import { tryLock } from '../../system/lock.ts';
+import { dropDamaged } from '../bitrot.ts';
 import type { Admitted } from '../prune/admit.ts';
+import { Refusal } from '../refusal.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { setAllowance } from './allowance.ts';
 import { pinMachine, readClientState } from './client-state.ts';
@@ -42,7 +44,10 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
     const growth = await deps.admit(client, request.expectedBytes);
     await setAllowance(store, client, growth);
     const last = await readRecord(store.runFile(client));
-    const generation = last?.state === 'completed' ? last.run : null;
+    // A backup is worth more than the mending of an older one, which the next scrub asks for again.
+    const mending = request.whole === true ? await dropDamaged(store, client, deps.config.user).catch(() => []) : [];
+    // What was removed is found missing by a run that walks everything.
+    const generation = last?.state === 'completed' && mending.length === 0 ? last.run : null;
     const record: RunRecord = {
       format: 1,
       client,
@@ -52,9 +57,10 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       clientVersion: escapeName(request.version),
       preparedAt: clock.now().toISOString(),
       expectedBytes: request.expectedBytes,
-      previous: generation ?? last?.previous ?? null,
+      previous: (last?.state === 'completed' ? last.run : last?.previous) ?? null,
       growth: { ...growth },
       transfers: [],
+      ...(mending.length === 0 ? {} : { mending }),
     };
     await writeCurrentRecord(store, record);
     return { ok: true, run: record.run, generation, machine: await machineDigest(store, client) };
@@ -88,7 +94,7 @@ async function requireMachine(store: Store, client: ClientName, machineId: strin
   const { machineId: pinned } = await readClientState(store, client);
   if (pinned === undefined) return pinMachine(store, client, machineId);
   if (pinned === machineId) return;
-  throw new BytebackError('refused', {
+  throw new Refusal('machine', {
     what: `this is not the machine that ${client} has been so far`,
     why: 'its machine id is another: it is a clone, or was installed anew',
     fix: `a clone needs a name of its own: run byteback-setup-client there. If it takes the old one's place, run on the server: byteback client invite ${client} --replace`,

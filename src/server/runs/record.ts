@@ -5,6 +5,7 @@ import { BytebackError, reasonOf } from '../../errors.ts';
 import type { ClientName, RunId } from '../../protocol/names.ts';
 import { type RunRecord, RunRecordSchema } from '../../protocol/run-record.ts';
 import { isMissing, writeFileAtomically } from '../../system/files.ts';
+import { Refusal } from '../refusal.ts';
 import { makeDirectory, requireRootsDirectory, requireRootsSubvolume, type Store } from '../store.ts';
 
 /** A record is a few kilobytes, with a thousand unread files some megabytes at most. */
@@ -80,7 +81,7 @@ export function whyNotOpen(record: RunRecord | undefined, run: RunId): string | 
 export function requireOpen(record: RunRecord | undefined, run: RunId): RunRecord {
   const why = whyNotOpen(record, run);
   if (record !== undefined && why === undefined) return record;
-  throw new BytebackError('refused', {
+  throw new Refusal('run', {
     what: `run ${run} is refused`,
     why: why ?? 'no run was prepared',
     fix: 'start a new backup',

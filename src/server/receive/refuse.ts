@@ -1,0 +1,61 @@
+import { type BytebackError, exitCodes, reasonOf } from '../../errors.ts';
+import { escapeName } from '../../protocol/file-name.ts';
+import { type Failure, transferRefusedExitCode } from '../../protocol/messages.ts';
+import { logSecurityEvent } from '../../system/system-log.ts';
+import { failureOf } from '../helper-request.ts';
+import { Refusal } from '../refusal.ts';
+import { askRoot } from './root-helper.ts';
+
+/** Who was refused, as far as it is known, for the event. */
+export interface Refused {
+  client?: string;
+  /** sshd's own words: address and port of both sides. */
+  readonly connection: string | undefined;
+}
+
+/** How an answer gets to whoever asked. */
+export interface Answer {
+  readonly writeOut: (text: string) => void;
+  readonly writeError: (line: string) => void;
+  /** Standard output is rsync's or a list's: a reason there would be taken for data. */
+  readonly moves: boolean;
+}
+
+/** What is said when a check of the server's failed: nothing that tells a stolen key which one. */
+const onlyRefused: Failure = {
+  ok: false,
+  exit: 'refused',
+  what: 'refused',
+  fix: 'ask who runs the server: byteback events tells the reason there',
+};
+
+/** Answers with a failure, then has a refusal recorded as an event. Gives the exit code; never throws. */
+export async function refuse(error: unknown, { writeOut, writeError, moves }: Answer, who: Refused): Promise<number> {
+  const failure = error instanceof Refusal && !error.told ? onlyRefused : failureOf(error);
+  writeError(`byteback: ${failure.what}${failure.why === undefined ? '' : `: ${failure.why}`}`);
+  if (!moves) writeOut(`${JSON.stringify(failure)}\n`);
+  if (error instanceof Refusal) await tellAdmin(error, error.check, who);
+  return moves ? transferRefusedExitCode : exitCodes[failure.exit];
+}
+
+async function tellAdmin(
+  { explanation }: BytebackError,
+  check: string,
+  { client, connection }: Refused,
+): Promise<void> {
+  const address = connection?.split(' ')[0] ?? '';
+  const { what, why } = explanation;
+  try {
+    await askRoot('snapshot', {
+      verb: 'refusal',
+      ...(client === undefined ? {} : { client }),
+      ...(/^[0-9a-fA-F.:]{2,45}$/.test(address) ? { address } : {}),
+      check,
+      what: escapeName(what).slice(0, 500),
+      ...(why === undefined ? {} : { why: escapeName(why).slice(0, 500) }),
+    });
+  } catch (error) {
+    // It is refused all the same; the system's log takes what root's helper did not.
+    await logSecurityEvent(`refusal: ${escapeName(what)}; not recorded: ${escapeName(reasonOf(error))}`);
+  }
+}
