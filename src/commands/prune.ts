@@ -5,7 +5,8 @@ import { BytebackError } from '../errors.ts';
 import { type Column, table } from '../output/table.ts';
 import { countInWords, sizeInWords } from '../output/units.ts';
 import { openServer } from '../server/open-server.ts';
-import { type PruneReport, prune, type ToldDecision } from '../server/prune/prune.ts';
+import { prune } from '../server/prune/prune.ts';
+import type { PruneReport, ToldDecision } from '../server/prune/types.ts';
 import { refreshReports } from '../server/status-refresh.ts';
 
 /** `byteback-prune`. */

@@ -5,7 +5,8 @@ import type { Clock } from '../system/clock.ts';
 import { silentLog } from '../system/log.ts';
 import { version } from '../version.ts';
 import { timeOfSnapshotName } from './prune/contents.ts';
-import { type PruneReport, prune } from './prune/prune.ts';
+import { prune } from './prune/prune.ts';
+import type { PruneReport } from './prune/types.ts';
 import type { Looked, StatusSources } from './status.ts';
 import { readSpaceHistory } from './status-space.ts';
 

@@ -8,7 +8,7 @@ import { freeSpace, syncFileSystem } from '../../system/btrfs.ts';
 import { holdForGrowth, readHolds } from '../holds.ts';
 import { appendToLedger, readLedger } from '../ledger.ts';
 import { tooLarge } from '../too-large.ts';
-import type { PruneDeps } from './prune.ts';
+import type { PruneDeps } from './types.ts';
 import { inBytes } from './words.ts';
 
 /** What a run that was let in is held to. */

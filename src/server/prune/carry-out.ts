@@ -9,9 +9,9 @@ import type { Store } from '../store.ts';
 import type { StoredSnapshot } from './contents.ts';
 import { deleteSnapshot } from './delete.ts';
 import type { Seen } from './look.ts';
-import type { Deletion, PruneDeps } from './prune.ts';
 import { freeDataChunks, keepReserve, readStoreSpace } from './reserve.ts';
 import type { Space } from './space.ts';
+import type { Deletion, PruneDeps } from './types.ts';
 import { inBytes, inPercent } from './words.ts';
 
 /** What was done. */

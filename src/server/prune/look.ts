@@ -10,10 +10,10 @@ import { appendToLedger, type Ledger, readLedger, writeLedger } from '../ledger.
 import type { Store } from '../store.ts';
 import { readSnapshots, type StoredSnapshot } from './contents.ts';
 import { observe } from './observe.ts';
-import type { PruneDeps, PruneOptions } from './prune.ts';
 import { readStoreSpace } from './reserve.ts';
 import { completedBy, differ, parseSettings, policyOf, type Settings, settingsOf } from './settings.ts';
 import type { Space } from './space.ts';
+import type { PruneDeps, PruneOptions } from './types.ts';
 import { inBytes } from './words.ts';
 
 /** Everything that a prune decides upon, as it is on the disk now. */
