@@ -5,11 +5,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, lstat, mkdir, readdir, readFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
 import { compareTrees } from '../test/helpers/compare-trees.ts';
+import { answers, freePort } from '../test/helpers/loopback-port.ts';
 import { run, say, title, type } from './stage.ts';
 
 const usage = `npm run demo -- [--source DIR]... [--keep] [--yes]
@@ -67,28 +67,12 @@ async function isAgreed(question: string, options: Options): Promise<boolean> {
   return /^(y|yes|)$/i.test(answer.trim());
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no free port on 127.0.0.1');
-  return address.port;
-}
-
 async function startSshd(port: number): Promise<ChildProcess> {
   const argv = ['-D', '-e', '-p', String(port), '-o', 'ListenAddress=127.0.0.1'];
   say(`\n$ /usr/sbin/sshd ${argv.join(' ')} &`);
   const sshd = spawn('/usr/sbin/sshd', argv, { stdio: 'ignore' });
   for (let i = 0; i < 100; i++) {
-    const socket = connect(port, '127.0.0.1');
-    const answered = await Promise.race([once(socket, 'connect'), once(socket, 'error')]).then(
-      () => socket.readyState === 'open',
-      () => false,
-    );
-    socket.destroy();
-    if (answered) return sshd;
+    if (await answers(port)) return sshd;
     await new Promise((done) => setTimeout(done, 50));
   }
   throw new Error(`sshd does not answer on port ${port}`);

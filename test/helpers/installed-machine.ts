@@ -15,9 +15,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { type CommandOptions, command, must, type Outcome } from './command.ts';
+import { answers, freePort } from './loopback-port.ts';
 
 /** A client that is set up against the machine's own server. */
 export interface TestClient {
@@ -70,29 +70,6 @@ export interface InstalledMachine {
   /** The snapshots of a client on the server, oldest first. */
   snapshots(name: string): Promise<string[]>;
   dispose(): Promise<void>;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
-
-async function answers(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    // Not listening yet.
-    return false;
-  } finally {
-    socket.destroy();
-  }
 }
 
 async function makeDisk(scratch: string): Promise<string> {
