@@ -1,20 +1,24 @@
+import * as v from 'valibot';
 import type { ClientConfig } from '../config/client-config.ts';
 import type { ClientPaths } from '../config/paths.ts';
 import type { Clock } from '../system/clock.ts';
-import { type LastRun, readLastRun } from './last-run.ts';
+import { LastRunSchema, readLastRun } from './last-run.ts';
 import { findNextRun } from './next-run.ts';
 
+const Time = v.pipe(v.string(), v.isoTimestamp());
+
 /** How a client stands, as `byteback status --json` prints it. Times are ISO 8601, UTC. */
-export interface OwnStatus {
-  readonly destination: string;
-  readonly source: readonly string[];
-  /** Null before the first run. */
-  readonly lastRun: LastRun | null;
-  /** Null when nothing starts one by itself. */
-  readonly nextRun: { readonly at: string | null; readonly by: string } | null;
-  /** The last snapshot is older than two days, or there is none. */
-  readonly overdue: boolean;
-}
+export const OwnStatusSchema = v.object({
+  destination: v.string(),
+  source: v.array(v.string()),
+  lastRun: v.pipe(v.nullable(LastRunSchema), v.description('null before the first run')),
+  nextRun: v.pipe(
+    v.nullable(v.object({ at: v.nullable(Time), by: v.string() })),
+    v.description('null when nothing starts one by itself; at is null when it is not known'),
+  ),
+  overdue: v.pipe(v.boolean(), v.description('the last snapshot is older than two days, or there is none')),
+});
+export type OwnStatus = v.InferOutput<typeof OwnStatusSchema>;
 
 const twoDaysMs = 2 * 86_400_000;
 
@@ -25,7 +29,7 @@ export async function readOwnStatus(config: ClientConfig, paths: ClientPaths, cl
   const lastSnapshotAt = lastRun?.lastSnapshotAt ?? null;
   return {
     destination: config.destination,
-    source: config.source,
+    source: [...config.source],
     lastRun: lastRun ?? null,
     nextRun: nextRun === undefined ? null : { at: nextRun.at?.toISOString() ?? null, by: nextRun.by },
     overdue: lastSnapshotAt === null || now.getTime() - Date.parse(lastSnapshotAt) > twoDaysMs,

@@ -29,23 +29,30 @@ export function serverText(status: ServerStatus, columns: number): string {
     lines.push('');
   }
   if (clients.length === 0) return [...lines, 'no clients yet; for each one: byteback client invite NAME'].join('\n');
-  const limited = clients.filter(({ depthWithMoreDays }) => depthWithMoreDays !== null);
-  const more =
-    limited.length === 0
-      ? []
-      : [
-          '',
-          `With ${sizeInWords(store.forecastBytes)} more disk the history would go back: ${limited.map(gain).join(', ')}`,
-        ];
-  return [
-    ...lines,
-    table(clients, clientColumns(now)).trimEnd(),
-    ...more.flatMap((line) => wrapped(line, columns)),
-  ].join('\n');
+  return [...lines, table(clients, clientColumns(now)).trimEnd(), ...moreDisk(status, columns)].join('\n');
 }
 
-function gain({ name, depthWithMoreDays }: ClientStatus): string {
-  return `${name} ${Math.round(depthWithMoreDays ?? 0)} days`;
+/** For how many clients it is said what more disk would give: those whose history is the shortest. */
+const mostGains = 3;
+
+function moreDisk({ store, clients }: ServerStatus, columns: number): string[] {
+  const limited = clients.flatMap(({ name, depthDays, depthWithMoreDays }) =>
+    depthDays === null || depthWithMoreDays === null || Math.round(depthWithMoreDays) <= Math.round(depthDays)
+      ? []
+      : [{ name, depthDays, depthWithMoreDays }],
+  );
+  if (limited.length === 0) return [];
+  const gains = limited
+    .toSorted((a, b) => a.depthDays - b.depthDays)
+    .slice(0, mostGains)
+    .map(
+      ({ name, depthDays, depthWithMoreDays }) =>
+        `${name} ${Math.round(depthWithMoreDays)} days instead of ${Math.round(depthDays)}`,
+    );
+  // Disks are sold by powers of ten.
+  const gigabytes = store.forecastBytes / 1e9;
+  const disk = gigabytes >= 1 ? `${Math.round(gigabytes)} GB` : `${Math.round(gigabytes * 1000)} MB`;
+  return ['', ...wrapped(`${disk} more disk would give ${gains.join(', ')}`, columns)];
 }
 
 function bar(share: number, width: number): string {

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { renderPage } from '../../src/report/page/page.ts';
@@ -39,52 +41,10 @@ async function opened(html: string, options: BrowserContextOptions = {}) {
 const desk = { viewport: { width: 1200, height: 900 } };
 const phone = { viewport: { width: 390, height: 844 } };
 
-/** Elements that stick out to the right of the window. */
-function tooWide(page: Page): Promise<string[]> {
-  return page.evaluate(() => {
-    const width = document.documentElement.clientWidth;
-    const out =
-      document.documentElement.scrollWidth > width ? [`the page is ${document.documentElement.scrollWidth}`] : [];
-    for (const element of document.querySelectorAll('main *')) {
-      const { right, width: own } = element.getBoundingClientRect();
-      // What scrolls within its own box is not the page's matter, nor what is drawn.
-      if (own === 0 || right <= width + 1 || element.closest('.scroll, svg, details:not([open])') !== null) continue;
-      out.push(`${element.tagName} ${element.className}: ${right}`);
-    }
-    return out;
-  });
-}
+const inBrowser = (await readFile(join(import.meta.dirname, 'in-browser.js'), 'utf8')).replace(/;\n$/, '');
 
-/** The lowest contrast of any text with what is behind it, by WCAG's formula, and where it is. */
-function lowestContrast(page: Page): Promise<{ ratio: number; where: string }> {
-  return page.evaluate(() => {
-    const numbers = (color: string) => (color.match(/[\d.]+/g) ?? []).map(Number);
-    const luminance = ([r = 0, g = 0, b = 0]: number[]) => {
-      const part = (value: number) => {
-        const share = value / 255;
-        return share <= 0.03928 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-      };
-      return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
-    };
-    const behind = (element: Element | null): number[] => {
-      for (let at = element; at !== null; at = at.parentElement) {
-        const color = numbers(getComputedStyle(at).backgroundColor);
-        if (color.length >= 3 && color[3] !== 0) return color;
-      }
-      return [255, 255, 255];
-    };
-    let lowest = { ratio: 21, where: '' };
-    for (const element of document.querySelectorAll('body *:not(script)')) {
-      const own = [...element.childNodes].some((node) => node.nodeType === 3 && (node.textContent ?? '').trim() !== '');
-      if (!own || element.closest('title') !== null) continue;
-      const style = getComputedStyle(element);
-      const one = luminance(numbers(element instanceof SVGElement ? style.fill : style.color));
-      const two = luminance(behind(element));
-      const ratio = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
-      if (ratio < lowest.ratio) lowest = { ratio, where: `${element.tagName} ${element.getAttribute('class') ?? ''}` };
-    }
-    return lowest;
-  });
+function ask<Answer>(page: Page, question: 'tooWide' | 'lowestContrast' | 'openAll'): Promise<Answer> {
+  return page.evaluate<Answer>(`(${inBrowser}).${question}()`);
 }
 
 describe('the page in a browser', () => {
@@ -106,13 +66,11 @@ describe('the page in a browser', () => {
     ['dark', phone],
   ] as const)('is readable: %s, %o', async (colorScheme, size) => {
     const { page, close } = await opened(renderPage(exampleFleet()), { ...size, colorScheme });
-    expect(await tooWide(page)).toEqual([]);
-    const { ratio, where } = await lowestContrast(page);
+    expect(await ask<string[]>(page, 'tooWide')).toEqual([]);
+    const { ratio, where } = await ask<{ ratio: number; where: string }>(page, 'lowestContrast');
     expect(ratio, where).toBeGreaterThanOrEqual(4.5);
-    await page.evaluate(() => {
-      for (const details of document.querySelectorAll('details')) details.open = true;
-    });
-    expect(await tooWide(page)).toEqual([]);
+    await ask(page, 'openAll');
+    expect(await ask<string[]>(page, 'tooWide')).toEqual([]);
     await close();
   });
 
@@ -143,9 +101,7 @@ describe('the page in a browser', () => {
 describe('hostile names', () => {
   it.each([desk, phone])('are only text: %o', async (size) => {
     const { page, complaints, asked, close } = await opened(renderPage(hostileFleet()), size);
-    await page.evaluate(() => {
-      for (const details of document.querySelectorAll('details')) details.open = true;
-    });
+    await ask(page, 'openAll');
     await page.locator('.fleet tbody tr').first().hover();
     expect(await page.title()).toBe(`${hostileTexts[4]}: needs a look now`);
     expect(await page.locator('script').count()).toBe(1);
@@ -161,7 +117,7 @@ describe('hostile names', () => {
         .replace('\u0000', '\\x00');
       expect(words).toContain(shown);
     }
-    expect(await tooWide(page)).toEqual([]);
+    expect(await ask<string[]>(page, 'tooWide')).toEqual([]);
     await close();
   });
 
