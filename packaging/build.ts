@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { build } from 'esbuild';
+import { commands } from '../src/cli/commands.ts';
 
 const root = join(import.meta.dirname, '..');
 const lib = join(root, 'lib/byteback');
@@ -69,6 +70,8 @@ async function copyLaunchers(): Promise<void> {
 async function copyTemplates(): Promise<void> {
   await mkdir(join(building, 'templates'));
   await copyFile(join(root, 'sudoers/byteback'), join(building, 'templates/sudoers'));
+  // Which commands fill-cache compiles.
+  await writeFile(join(building, 'templates/commands'), commands.map(({ id }) => `${id}\n`).join(''));
 }
 
 async function putInPlace(): Promise<void> {

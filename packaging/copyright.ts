@@ -31,14 +31,19 @@ async function stanza(files: string, directory: string): Promise<string> {
   );
 }
 
+/** Our own licence, for the packages that bundle nothing. */
+export async function copyrightOfOurs(root: string): Promise<string> {
+  const ours = await readFile(join(root, 'LICENSE'), 'utf8');
+  return `${header}\nFiles: *\nCopyright: 2026 the byteback contributors\nLicense: Expat\n${indented(ours)}\n`;
+}
+
 /** What /usr/share/doc/byteback/copyright says: our licence, and that of every package in the bundle. */
 export async function copyrightOfByteback(root: string): Promise<string> {
   const bundled: string[] = JSON.parse(await readFile(join(root, 'lib/bundled.json'), 'utf8'));
-  const ours = await readFile(join(root, 'LICENSE'), 'utf8');
-  const stanzas = [`Files: *\nCopyright: 2026 the byteback contributors\nLicense: Expat\n${indented(ours)}\n`];
+  const stanzas: string[] = [];
   for (const directory of bundled)
     stanzas.push(await stanza('usr/lib/byteback/*.mjs usr/lib/byteback/parts/*', join(root, directory)));
-  return `${header}\n${stanzas.join('\n')}`;
+  return [await copyrightOfOurs(root), ...stanzas].join('\n');
 }
 
 /** Node's own licence, which names all that it carries. */

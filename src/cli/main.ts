@@ -17,6 +17,8 @@ for (const stream of [process.stdout, process.stderr]) {
  */
 const calledAs = process.env.BYTEBACK_CALLED_AS || 'byteback';
 delete process.env.BYTEBACK_CALLED_AS;
+// Ours, not that of the programs and hooks that are started.
+delete process.env.NODE_COMPILE_CACHE;
 process.exitCode = await main(process.argv.slice(2), calledAs);
 
 async function main(words: readonly string[], calledAs: string): Promise<number> {
