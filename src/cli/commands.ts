@@ -89,6 +89,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/prune.ts')).PruneCommand,
   },
   {
+    id: 'scrub',
+    side: 'server',
+    summary: 'read all of the store, and name what is damaged',
+    load: async () => (await import('../commands/scrub.ts')).ScrubCommand,
+  },
+  {
     id: 'hold',
     side: 'server',
     summary: 'keep a snapshot, however full the store is',

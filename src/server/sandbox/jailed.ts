@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { changesInside } from './inside/changes.ts';
+import { drop } from './inside/drop.ts';
 import { findInside } from './inside/find.ts';
 import { pickInside } from './inside/pick.ts';
 import { proveFromInside } from './inside/prove.ts';
@@ -13,6 +14,7 @@ const tasks = {
   prove: proveFromInside,
   separate,
   replay,
+  drop,
   versions: versionsInside,
   find: findInside,
   changes: changesInside,
