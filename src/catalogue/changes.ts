@@ -58,6 +58,8 @@ export interface SendPlan {
   /** Bytes of all files that are listed: what a comparison by checksum has to read here. */
   readonly listedBytes: number;
   readonly deleted: number;
+  /** What was a directory and is none now, or is gone: all that was in it goes with it. */
+  readonly noDirectoryNow: ReadonlySet<string>;
 }
 
 /** How large files are told and grouped. */
@@ -104,5 +106,5 @@ export function planSending(changes: readonly Change[], large: LargeFiles): Send
       normal.push(path);
     }
   }
-  return { normal, checksum, inPlace: [...inPlace.values()], bytes, listedBytes, deleted };
+  return { normal, checksum, inPlace: [...inPlace.values()], bytes, listedBytes, deleted, noDirectoryNow };
 }

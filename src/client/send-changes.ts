@@ -83,9 +83,9 @@ export async function sendChanges(
       `sending ${send.normal.length + send.checksum.length} changes, checking ${directories.length} directories`,
     );
     const listed = [...rest, ...send.checksum];
-    const isListed = listedOrAbove(listed);
+    const isKnown = knownFrom(listed, send.noDirectoryNow);
     const onItem = (item: RsyncItem) => {
-      if (!isListed(item.name)) onFinding(item);
+      if (!isKnown(item.name)) onFinding(item);
     };
     const whole = new Set(directories);
     const names = [...namesOf(listed.filter((path) => !whole.has(path))), ...checked];
@@ -108,13 +108,21 @@ export async function sendChanges(
   return together(ends);
 }
 
-/** Whether a name that rsync tells is one of the listed paths or a directory above one: rsync puts those right by the way. */
-function listedOrAbove(paths: readonly string[]): (name: Buffer) => boolean {
+/**
+ * Whether a name that rsync tells was to be expected: a listed path, a directory above one (rsync puts those right by the
+ * way), or what was in a directory that is none any more.
+ */
+function knownFrom(paths: readonly string[], noDirectoryNow: ReadonlySet<string>): (name: Buffer) => boolean {
   const known = new Set<string>(['/']);
   for (const path of paths) {
     for (let at = path; !known.has(at); at = parentOf(at)) known.add(at);
   }
-  return (name) => known.has(`/${name.toString('latin1').replace(/^\.?\/|\/$/g, '')}`);
+  return (name) => {
+    const path = `/${name.toString('latin1').replace(/^\.?\/|\/$/g, '')}`;
+    if (known.has(path)) return true;
+    for (let at = path; at !== '/'; at = parentOf(at)) if (noDirectoryNow.has(at)) return true;
+    return false;
+  };
 }
 
 /** The paths relative to the root, which is `.`. */

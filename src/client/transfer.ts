@@ -56,7 +56,8 @@ export interface TransferContext {
 
 /**
  * One pass, and once more what had its rights or attributes changed: rsync (3.5.0, with --fake-super on the other side) drops
- * or spoils the stored ACL of such a file, and puts it right when it looks at it again.
+ * or spoils the stored ACL of such a file, and puts it right when it looks at it again. So it does with the ACL of whatever
+ * it makes, besides files, that has an extended attribute too; on xfs everything with an ACL has one (SGI_ACL_FILE).
  * @param directory where the list for the second time is written
  */
 export async function transfer(
@@ -77,7 +78,7 @@ export async function transfer(
     'latin1',
   );
   await writeFileAtomically(listFile, list, { mode: 0o600 });
-  context.log.info(`looking again at ${again.size} files with other rights or attributes`);
+  context.log.info(`looking again at ${again.size} files and directories with new rights or attributes`);
   const second = await transferOnce(context, { kind: 'list', listFile });
   return {
     status: first.status === 'partial' ? 'partial' : second.status,

@@ -26,7 +26,10 @@ export interface RsyncItem {
   readonly sizeBytes: number;
   /** Relative to the root, as bytes; a directory ends in a slash. */
   readonly name: Buffer;
-  /** Rights, owner, ACL or extended attributes of something that was there before were changed. */
+  /**
+   * Rights, owner, ACL or extended attributes of something that was there before were changed, or a directory, device, pipe or
+   * socket was made: what has to be looked at again (see `transfer`).
+   */
   readonly attributes: boolean;
 }
 
@@ -41,7 +44,7 @@ export function parseItem(line: string): RsyncItem | undefined {
       : undefined;
   }
   // %i is YXcstpoguax; a plus in the place of all of them stands for something new.
-  const attributes = /[pogax]/.test(flags.slice(4));
+  const attributes = /[pogax]/.test(flags.slice(4)) || (update === 'c' && /^[dDS]\+/.test(flags));
   return {
     kind: update === '<' ? 'sent' : 'changed',
     sizeBytes: Number(size),

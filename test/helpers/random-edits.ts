@@ -147,7 +147,13 @@ export async function editTree(root: string, random: () => number, edits: number
     const aside = at(`${root}/aside`);
     if (existsSync(aside)) return;
     renameSync(at(one), aside);
-    renameSync(at(two), at(one));
+    try {
+      renameSync(at(two), at(one));
+    } catch (error) {
+      // A mount cannot be renamed.
+      renameSync(aside, at(one));
+      throw error;
+    }
     renameSync(aside, at(two));
   }
 }
