@@ -98,7 +98,7 @@ export class StatusCommand extends BaseCommand {
 
   /** A monitor understands nothing but its line and its four codes, whatever goes wrong. */
   async #check(): Promise<undefined> {
-    const result = await this.#checked().catch((error: unknown) => checkFailed(reasonOf(error)));
+    const result = await this.#checked().catch((error: unknown) => checkFailed(reasonOf(error).split('\n')[0] ?? ''));
     this.print(result.line);
     this.endWith(checkExits[result.state]);
     return undefined;

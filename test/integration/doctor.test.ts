@@ -1,5 +1,7 @@
 import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
+import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ServerStatusSchema } from '../../src/report/fleet.ts';
 import { command, must } from '../helpers/command.ts';
 import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
 
@@ -47,11 +49,18 @@ describe('byteback status', () => {
     expect(own.server).toBeUndefined();
 
     const { server } = JSON.parse((await must(['byteback', 'status', '--json'])).stdout);
-    expect(server.store).toMatchObject({ path: '/byteback', pruneBelowPercent: 5 });
+    expect(v.safeParse(ServerStatusSchema, server).issues).toBeUndefined();
+    expect(server.store).toMatchObject({
+      path: '/byteback',
+      pruneBelowPercent: 5,
+      state: 'filling',
+      nextRunsFit: true,
+    });
     expect(server.store.totalBytes).toBeGreaterThan(3 * 1024 ** 3);
     expect(server.store.freeBytes).toBeLessThan(server.store.totalBytes);
+    expect(server.alerts).toEqual([]);
     expect(server.clients).toEqual([
-      {
+      expect.objectContaining({
         name: 'web1',
         registered: true,
         snapshots: 1,
@@ -59,13 +68,85 @@ describe('byteback status', () => {
         oldestAt: expect.stringMatching(/Z$/),
         newest: expect.objectContaining({ name: snapshot, status: 'ok' }),
         openRunSince: null,
+        running: [],
         overdue: false,
         pruningPaused: null,
         forecast: 'web1: 0 days of history, all that there is; nothing had to go yet',
-      },
+      }),
     ]);
     const { stdout } = await must(['byteback', 'status']);
-    expect(stdout).toMatch(new RegExp(`^web1 +${snapshot} `, 'm'));
+    expect(stdout).toMatch(/^\/byteback: filling with history/);
+    expect(stdout).toMatch(/^web1 +0 min /m);
+    expect(own.client.lastRun.excluded).toEqual(expect.any(Array));
+  });
+
+  it('shows a transfer that is under way, on the server', async () => {
+    await must(['dd', 'if=/dev/urandom', `of=${machine.disk}/large`, 'bs=1M', 'count=24', 'status=none']);
+    const running = client.run('byteback-backup', '--bwlimit', '4M');
+    let seen: { running: Record<string, unknown>[]; openRunSince: string } | undefined;
+    for (let i = 0; i < 100 && (seen?.running.length ?? 0) === 0; i++) {
+      const { server } = JSON.parse((await must(['byteback', 'status', '--json'])).stdout);
+      [seen] = server.clients;
+      if (Number(seen?.running[0]?.['doneBytes'] ?? 0) < 100_000) seen = undefined;
+    }
+    const { stdout } = await must(['byteback', 'status']);
+    expect(await running).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(seen?.openRunSince).toMatch(/Z$/);
+    expect(seen?.running).toEqual([
+      expect.objectContaining({
+        kind: 'backup',
+        run: expect.stringMatching(/^[0-9a-f]{32}$/),
+        expectedBytes: expect.any(Number),
+      }),
+    ]);
+    expect(Number(seen?.running[0]?.['doneBytes'])).toBeLessThan(40e6);
+    expect(stdout).toMatch(/^web1 sends /m);
+  });
+
+  it('writes metrics and the page after each run and when asked, where server.toml says', async () => {
+    const toml = await readFile('/etc/byteback/server.toml', 'utf8');
+    const [metrics, page] = [`${machine.scratch}/byteback.prom`, `${machine.scratch}/index.html`];
+    await writeFile(
+      '/etc/byteback/server.toml',
+      `${toml}\n[metrics]\noutput = "${metrics}"\n[page]\noutput = "${page}"\n`,
+    );
+    try {
+      await must(['byteback-prune']);
+      expect(await readFile(metrics, 'utf8')).toContain('byteback_client_snapshots{client="web1"} 2\n');
+      const names = await machine.snapshots('web1');
+      for (const name of names) expect(await readFile(page, 'utf8')).toContain(name);
+      expect((await must(['stat', '-c', '%a %U', metrics, page])).stdout).toBe('644 root\n644 root\n');
+
+      expect(await client.run('byteback-backup')).toMatchObject({ exitCode: 0, stderr: '' });
+      const [, , third = ''] = await machine.snapshots('web1');
+      // The run has ended for the client before the server prunes and writes.
+      await expect.poll(() => readFile(page, 'utf8'), { timeout: 20_000 }).toContain(third);
+      expect((await must(['byteback', 'page'])).stdout).toContain(third);
+      expect((await must(['byteback', 'metrics'])).stdout).toContain('byteback_client_snapshots{client="web1"} 3\n');
+      expect(await command(['byteback', 'page', '--output', '/no/such/place/index.html'])).toMatchObject({
+        exitCode: 2,
+        stderr: expect.stringContaining('/no/such/place'),
+      });
+    } finally {
+      await writeFile('/etc/byteback/server.toml', toml);
+    }
+  });
+
+  it('speaks to a monitor in one line and four codes', async () => {
+    const well = await command(['byteback', 'status', '--check']);
+    expect(well).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(well.stdout).toMatch(/^BYTEBACK OK - 1 client, filling with history: [^|\n]+ \| used=\d+B;[^|\n]+\n$/);
+    expect(await client.run('byteback', 'status', '--check')).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(/^BYTEBACK OK - last backup 0 h ago \| age=\d+s;;;0\n$/),
+    });
+    const never = machine.clientToBe('never');
+    expect(await never.run('byteback', 'status', '--check')).toMatchObject({
+      exitCode: 3,
+      stdout: expect.stringMatching(/^BYTEBACK UNKNOWN - there is no client here\n$/),
+      stderr: '',
+    });
+    expect(await command(['byteback', 'status', '--check', '--nonsense'])).toMatchObject({ exitCode: 3, stderr: '' });
   });
 
   it('of a server is for root only', async () => {
