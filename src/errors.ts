@@ -13,6 +13,7 @@ export const exitCodes = {
   storeFull: 13,
   notBtrfs: 14,
   tooSoon: 15,
+  hookFailed: 16,
   interrupted: 130,
 } as const;
 
@@ -24,13 +25,14 @@ export const exitMeanings: Readonly<Record<ExitName, string>> = {
   ok: 'success',
   bug: 'a bug in byteback',
   usage: 'bad usage or configuration',
-  partial: 'done, but some files could not be read or written',
+  partial: 'done, but some files could not be read or written, or a hook afterwards failed',
   unreachable: 'the server could not be reached',
   locked: 'another run is going on',
   refused: 'the server refused',
   storeFull: 'the store is full',
   notBtrfs: 'the store is not a btrfs file system',
   tooSoon: 'too many snapshots in the last day',
+  hookFailed: 'a hook failed, so that nothing was sent',
   interrupted: 'interrupted',
 };
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
-import { CompleteRequestSchema } from '../protocol/messages.ts';
+import { CompleteRequestSchema, type HookOutcome, HookOutcomeSchema } from '../protocol/messages.ts';
 import { type RunId, RunIdSchema, SnapshotNameSchema } from '../protocol/names.ts';
 import { isMissing, writeFileAtomically } from '../system/files.ts';
 import type { RunReport } from './run-backup.ts';
@@ -26,6 +26,8 @@ export const LastRunSchema = v.object({
   unread: v.array(v.string()),
   /** What was left out by itself, escaped, the first 1,000; not there in records of a failed run. */
   excluded: v.optional(v.array(v.object({ path: v.string(), why: v.string() }))),
+  /** What ran before and after. */
+  hooks: v.optional(v.array(HookOutcomeSchema), []),
   /** Of a failed run. */
   error: v.nullable(v.object({ what: v.string(), why: v.optional(v.string()), fix: v.optional(v.string()) })),
   /** When a run last ended with a snapshot; null before the first. */
@@ -78,6 +80,7 @@ export function finishedRun(
     snapshot: report.snapshot,
     figures: report.figures,
     unread: report.unread.slice(0, maxUnread).map(({ path }) => path),
+    hooks: [...report.hooks],
     excluded: report.excluded.slice(0, maxUnread).map(({ path, why }) => ({ path, why })),
     error: null,
     lastSnapshotAt: facts.endedAt.toISOString(),
@@ -95,6 +98,7 @@ export function failedRun(
     destination: string;
     sources: string[];
     run: RunId | null;
+    hooks: readonly HookOutcome[];
     before: LastRun | undefined;
   },
 ): LastRun {
@@ -110,6 +114,7 @@ export function failedRun(
     snapshot: null,
     figures: null,
     unread: [],
+    hooks: [...facts.hooks],
     error: error instanceof BytebackError ? error.explanation : { what: reasonOf(error) },
     lastSnapshotAt: facts.before?.lastSnapshotAt ?? null,
     lastSnapshotBegunAt: facts.before?.lastSnapshotBegunAt ?? null,

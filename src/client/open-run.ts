@@ -6,6 +6,7 @@ import { unescapeName } from '../protocol/file-name.ts';
 import {
   CompleteReplySchema,
   type CompleteRequest,
+  type HookOutcome,
   maxMessageBytes,
   type PrepareReply,
   PrepareReplySchema,
@@ -46,6 +47,8 @@ export interface OpenRunContext {
   readonly extraFlags: readonly string[];
   readonly log: Log;
   readonly clock: Clock;
+  /** What ran before, for the server's record. */
+  readonly hooks: readonly HookOutcome[];
   /** Told each id that the server gives out. */
   readonly onRun: (run: RunId) => void;
 }
@@ -95,6 +98,7 @@ async function prepare(sending: Sending, context: OpenRunContext): Promise<Prepa
     machineId,
     expectedBytes: changes?.plan.send.bytes ?? walk?.changedBytes ?? 0,
     files: (changes?.plan ?? walk)?.totals.files ?? 0,
+    whole: sending.keepsCatalogue,
   };
   const prepared = await session.persist('prepare', (connection) =>
     ask(connection, 'prepare', request, PrepareReplySchema, { signal: session.signal }),
@@ -211,6 +215,7 @@ async function complete(
     run,
     status,
     unread: namesFor(unread),
+    hooks: context.hooks.slice(0, 20),
     figures,
     ...(isKnown ? {} : { machine }),
   };

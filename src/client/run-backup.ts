@@ -5,11 +5,12 @@ import type { ClientConfig } from '../config/client-config.ts';
 import type { ClientPaths } from '../config/paths.ts';
 import { BytebackError, reasonOf } from '../errors.ts';
 import { parseDestination, rsyncHost, sshHost } from '../protocol/destination.ts';
-import type { CompleteRequest } from '../protocol/messages.ts';
+import type { CompleteRequest, HookOutcome } from '../protocol/messages.ts';
 import type { RunId, SnapshotName } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
 import { type Lock, tryLock } from '../system/lock.ts';
 import type { Log } from '../system/log.ts';
+import { type ClientHooks, clientHooks } from './hooks.ts';
 import { failedRun, finishedRun, type LastRun, readLastRun, writeLastRun } from './last-run.ts';
 import { collectMachine } from './machine/collect.ts';
 import { openRun } from './open-run.ts';
@@ -64,6 +65,8 @@ export interface RunReport {
   /** Differences that only the rolling check saw, escaped: none is the promise. */
   readonly findings: readonly string[];
   readonly excluded: readonly LeftOut[];
+  /** What ran before and after on this machine. */
+  readonly hooks: readonly HookOutcome[];
 }
 
 /**
@@ -86,6 +89,7 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
   const state: RunState = { run: null, startedAt };
   await removeLeftovers(paths.stateDir);
   const workDirectory = await mkdtemp(join(paths.stateDir, workPrefix));
+  const hooks = clientHooks(config, paths, deps);
   const session = openSession(
     { host: sshHost(destination), configFile: paths.sshConfig },
     {
@@ -100,14 +104,17 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     },
   );
   try {
+    if (!options.dryRun) await hooks.before();
     const report = await runSteps(options, deps, {
       session,
+      hooks,
       workDirectory,
       state,
       before,
       host: rsyncHost(destination),
     });
     if (!report.dryRun) {
+      await hooks.after(report);
       const everything = options.sources === undefined;
       await writeLastRun(paths.lastRun, finishedRun(report, { startedAt, endedAt: clock.now(), everything, before }));
     }
@@ -115,6 +122,8 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
   } catch (error) {
     const failure = signal.aborted ? interrupted() : error;
     if (!options.dryRun) {
+      const status = signal.aborted ? 'interrupted' : 'failed';
+      await hooks.after({ status, run: state.run, snapshot: null });
       const sources = (state.plan?.sources ?? []).map(showPath);
       const facts = {
         startedAt,
@@ -122,6 +131,7 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
         destination: config.destination,
         sources,
         run: state.run,
+        hooks: hooks.outcomes,
         before,
       };
       await writeLastRun(paths.lastRun, failedRun(failure, facts));
@@ -185,6 +195,7 @@ async function takeLock(paths: ClientPaths): Promise<Lock> {
 
 interface Steps {
   readonly session: Session;
+  readonly hooks: ClientHooks;
   readonly workDirectory: string;
   readonly state: RunState;
   readonly before: LastRun | undefined;
@@ -224,6 +235,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     destination: config.destination,
     sources: plan.sources.map(showPath),
     excluded: plan.leftOut,
+    hooks: steps.hooks.outcomes,
   };
   if (options.dryRun) {
     const { changes, walk } = sending;
@@ -257,6 +269,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     extraFlags: config.original.rsyncFlags,
     log,
     clock,
+    hooks: steps.hooks.outcomes,
     onRun: (run) => {
       state.run = run;
     },

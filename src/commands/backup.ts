@@ -73,6 +73,7 @@ export class BackupCommand extends BaseCommand {
     );
     log.step(summaryOf(report));
     if (report.dryRun) this.print(dryRunText(report));
+    if (report.hooks.some(({ exitCode }) => exitCode !== 0)) this.endWith('partial');
     if (report.status === 'partial') {
       for (const { path, why } of report.unread.slice(0, 20)) log.warn(`not copied: ${path}: ${why}`);
       if (report.unread.length > 20) log.warn(`not copied: ${report.unread.length - 20} more`);

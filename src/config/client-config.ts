@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { BytebackError } from '../errors.ts';
 import { parseDestination } from '../protocol/destination.ts';
 
+import { CommandLines, type CommandWords } from './command-line.ts';
 import type { ClientPaths } from './paths.ts';
 import { parseTomlText, readIfPresent } from './toml-file.ts';
 import { CleanPath, DurationMs, LineOfText, WebAddress, wholeNumber } from './values.ts';
@@ -24,6 +25,11 @@ export interface ClientConfig {
   readonly checkEveryMs: number;
   /** rsync's own form: KiB a second, or with a unit. */
   readonly bwlimit?: string;
+  /** Programs that run before and after each run, besides those in the hooks' directories. */
+  readonly before: CommandWords[];
+  readonly after: CommandWords[];
+  /** Each hook is ended after this long. */
+  readonly hookTimeoutMs: number;
   /** Pinged when a run begins (/start), ends (as it is) and fails (/fail). */
   readonly ping?: string;
   /** Gets a JSON object of each run. */
@@ -49,6 +55,7 @@ export const clientDefaults = {
   retryNumber: 5,
   retryDelayMs: 10 * 60_000,
   ioTimeoutMs: 60 * 60_000,
+  hookTimeoutMs: 60 * 60_000,
   checkEveryMs: 30 * 24 * 3_600_000,
 } as const;
 
@@ -77,6 +84,9 @@ const ClientToml = v.strictObject({
   retry_number: v.optional(wholeNumber(0, 1000)),
   retry_delay: v.optional(DurationMs),
   io_timeout: v.optional(DurationMs),
+  before: v.optional(CommandLines),
+  after: v.optional(CommandLines),
+  hook_timeout: v.optional(DurationMs),
   check_every: v.optional(v.pipe(DurationMs, v.minValue(3_600_000, 'it must be an hour at least, such as "30d"'))),
   bwlimit: v.optional(
     v.pipe(
@@ -115,6 +125,9 @@ export async function loadClientConfig(paths: ClientPaths): Promise<ClientConfig
     ...(toml.bwlimit === undefined ? {} : { bwlimit: toml.bwlimit }),
     ...(toml.ping === undefined ? {} : { ping: toml.ping }),
     ...(toml.webhook === undefined ? {} : { webhook: toml.webhook }),
+    before: toml.before ?? [],
+    after: toml.after ?? [],
+    hookTimeoutMs: toml.hook_timeout ?? clientDefaults.hookTimeoutMs,
     original: await readOriginalFiles(paths),
   };
 }

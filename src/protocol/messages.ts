@@ -35,6 +35,21 @@ export const PrepareRequestSchema = v.strictObject({
 });
 export type PrepareRequest = v.InferOutput<typeof PrepareRequestSchema>;
 
+/** How a hook ended: a program of the admin's, before or after a run on the client, or at prepare or complete on the server. */
+export const HookOutcomeSchema = v.strictObject({
+  step: v.picklist(['before', 'after', 'prepare', 'complete']),
+  /** Its path, escaped. */
+  name: ShortText,
+  /** Null when it could not be run, or was ended. */
+  exitCode: v.nullable(Count),
+  /** Its time was over. */
+  timedOut: v.boolean(),
+  durationMs: Count,
+  /** The last of what it printed, lines escaped. */
+  output: v.pipe(v.string(), v.maxLength(16_384)),
+});
+export type HookOutcome = v.InferOutput<typeof HookOutcomeSchema>;
+
 /** `complete`: the transfers are done; take the snapshot. */
 export const CompleteRequestSchema = v.strictObject({
   run: RunIdSchema,
@@ -42,6 +57,8 @@ export const CompleteRequestSchema = v.strictObject({
   status: v.picklist(['ok', 'partial']),
   /** The files that could not be read, escaped; the first 1,000 of them. */
   unread: v.pipe(v.array(EscapedName), v.maxLength(1000)),
+  /** The client's hooks before the run, for the record. */
+  hooks: v.optional(v.pipe(v.array(HookOutcomeSchema), v.maxLength(20))),
   figures: v.strictObject({
     /** Time since the run began on the client, retries and waits included. */
     durationMs: Count,

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { CompleteRequestSchema, FailureSchema } from './messages.ts';
+import { CompleteRequestSchema, FailureSchema, HookOutcomeSchema } from './messages.ts';
 import { ClientNameSchema, RunIdSchema, SnapshotNameSchema } from './names.ts';
 
 const Time = v.pipe(v.string(), v.isoTimestamp());
@@ -50,6 +50,8 @@ export const RunRecordSchema = v.object({
   status: v.optional(v.picklist(['ok', 'partial'])),
   unread: v.optional(CompleteRequestSchema.entries.unread),
   figures: v.optional(CompleteRequestSchema.entries.figures),
+  /** The client's before the run, the server's at prepare and (in root's copy of the record) at complete. */
+  hooks: v.optional(v.array(HookOutcomeSchema)),
   resent: CompleteRequestSchema.entries.resent,
   /** What was damaged in `current` and is sent again by this run, escaped. */
   mending: v.optional(v.array(v.string())),

@@ -154,6 +154,8 @@ export interface RunningProgram {
   readonly stdout: Readable | null;
   readonly stderr: Readable | null;
   kill(signal?: NodeJS.Signals): void;
+  /** Resolves when it has ended, though something that it started may still hold its pipes open; never rejects. */
+  readonly exited: Promise<number>;
   /** Resolves when it has ended and its pipes are closed; never rejects. 128 + n when signal n ended it. */
   readonly ended: Promise<{ exitCode: number; timedOut: boolean }>;
 }
@@ -180,8 +182,14 @@ export function start(argv: readonly [string, ...string[]], options: StartOption
   if (subprocess.pid === undefined) {
     throw new ProgramError(argv, { why: `${program} is not installed, or not in PATH`, notFound: true });
   }
+  const exited = new Promise<number>((resolve) => {
+    subprocess.nodeChildProcess.once('exit', (code, signal) =>
+      resolve(code ?? 128 + (signalNumbers[signal ?? ''] ?? 0)),
+    );
+  });
   return {
     pid: subprocess.pid,
+    exited,
     stdin: subprocess.stdin,
     stdout: subprocess.stdout,
     stderr: subprocess.stderr,

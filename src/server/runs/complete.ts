@@ -3,7 +3,7 @@ import type { ServerConfig } from '../../config/server-config.ts';
 import { BytebackError } from '../../errors.ts';
 import { escapeName, unescapeName } from '../../protocol/file-name.ts';
 import { parseMachine } from '../../protocol/machine.ts';
-import type { CompleteReply, CompleteRequest } from '../../protocol/messages.ts';
+import type { CompleteReply, CompleteRequest, HookOutcome } from '../../protocol/messages.ts';
 import { type ClientName, type SnapshotName, snapshotNameAt, snapshotTime } from '../../protocol/names.ts';
 import type { RunRecord } from '../../protocol/run-record.ts';
 import { createReadOnlySnapshot, listNestedSubvolumes, syncPath } from '../../system/btrfs.ts';
@@ -68,6 +68,7 @@ async function closeRecord(store: Store, open: RunRecord, request: CompleteReque
     // Names come escaped; should a client send others, they are escaped here.
     unread: request.unread.map((name) => escapeName(unescapeName(name))),
     figures: request.figures,
+    hooks: [...(open.hooks ?? []), ...(request.hooks ?? []).map(safeHook)],
     ...(request.resent === undefined
       ? {}
       : { resent: request.resent.map((file) => ({ ...file, path: escapeName(unescapeName(file.path)) })) }),
@@ -84,6 +85,13 @@ async function writeMachine(store: Store, client: ClientName, text: string): Pro
     throw new BytebackError('usage', { what: 'the request is refused', why: 'its manifest of the machine is none' });
   }
   await writeFileAtomically(store.machineFile(client), text, { mode: 0o644 });
+}
+
+/** Texts come escaped; should a client send others, they are escaped here. */
+function safeHook(hook: HookOutcome): HookOutcome {
+  const safe = (text: string) => escapeName(unescapeName(text));
+  const output = hook.output.split('\n').map(safe).join('\n');
+  return { ...hook, step: 'before', name: safe(hook.name).slice(0, 4096), output: output.slice(0, 16_384) };
 }
 
 function requireWholeTransfer({ run, transfers }: RunRecord): void {
