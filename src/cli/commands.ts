@@ -107,6 +107,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/release.ts')).ReleaseCommand,
   },
   {
+    id: 'report',
+    side: 'server',
+    summary: 'show and send the mails about runs, and alerts',
+    load: async () => (await import('../commands/report.ts')).ReportCommand,
+  },
+  {
     id: 'restore',
     side: 'client',
     summary: 'list the versions of files, and bring them back',

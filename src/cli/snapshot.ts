@@ -2,8 +2,9 @@ import { serverPaths } from '../config/paths.ts';
 import { loadServerConfig } from '../config/server-config.ts';
 import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
 import { failureOf } from '../server/helper-request.ts';
+import { kickAfterEvents, kickPost } from '../server/post/kick.ts';
 import { answerHelper, type HelperAnswer } from '../server/runs/helper.ts';
-import { openStore } from '../server/store.ts';
+import { openStore, type Store } from '../server/store.ts';
 import { systemClock } from '../system/clock.ts';
 import { openJournal } from '../system/journal.ts';
 import type { Log } from '../system/log.ts';
@@ -13,7 +14,7 @@ import type { Log } from '../system/log.ts';
  * arguments; one JSON request comes in on standard input, one JSON reply goes out. Whoever calls may be an attacker who
  * has taken over that user: nothing but its verbs can be asked for, and none of them deletes.
  */
-async function answer(): Promise<HelperAnswer> {
+async function answer(tellNews: (news: { store: Store; hasPings: boolean }) => void): Promise<HelperAnswer> {
   if (process.argv.length > 2) throw new BytebackError('usage', { what: 'byteback-snapshot takes no arguments' });
   if (process.getuid?.() !== 0) {
     throw new BytebackError('usage', {
@@ -24,6 +25,7 @@ async function answer(): Promise<HelperAnswer> {
   const config = await loadServerConfig();
   const store = await openStore(config);
   const clock = systemClock;
+  tellNews({ store, hasPings: config.hasPings ?? false });
   return answerHelper(process.stdin, {
     config,
     store,
@@ -54,9 +56,15 @@ async function logged<T>(act: (log: Log) => Promise<T>): Promise<T> {
 
 process.umask(0o022);
 process.chdir('/');
+const startedAtMs = Date.now();
+let news: { store: Store; hasPings: boolean } | undefined;
 try {
-  const { reply, afterwards } = await answer();
+  const { reply, afterwards } = await answer((found) => {
+    news = found;
+  });
   process.stdout.write(`${JSON.stringify(reply)}\n`);
+  // A process of its own: no mail server can keep anybody here waiting.
+  if ('snapshot' in reply || ('generation' in reply && news?.hasPings === true)) kickPost();
   // The snapshot stands; whatever becomes of pruning, the timer prunes again.
   await afterwards?.().catch((error: unknown) => process.stderr.write(`pruning failed: ${reasonOf(error)}\n`));
 } catch (error) {
@@ -64,3 +72,4 @@ try {
   process.stdout.write(`${JSON.stringify(failure)}\n`);
   process.exitCode = exitCodes[failure.exit];
 }
+if (news !== undefined) await kickAfterEvents(news.store, startedAtMs);

@@ -5,9 +5,13 @@ export const serverPaths = {
   configDir: '/etc/byteback',
   serverToml: '/etc/byteback/server.toml',
   authorizedKeys: '/etc/byteback/authorized_keys',
+  /** prepare.d and complete.d; before.d and after.d beside them are the client's, where one machine is both. */
+  hooksDir: '/etc/byteback/hooks',
   libDir: '/usr/lib/byteback',
   sudoersFile: '/etc/sudoers.d/byteback',
   sshdDropIn: '/etc/ssh/sshd_config.d/byteback.conf',
+  /** Mails and calls that wait; not in the store, so that they also go when the store is away or full. */
+  spool: '/var/spool/byteback',
 } as const;
 
 /** Where one client's files lie. */

@@ -26,12 +26,16 @@ export interface ServerConfig {
   readonly snapshotsPerDay: number;
   /** A session without progress is ended after this long. */
   readonly idleTimeoutMs: number;
+  /** All hooks of one step of one run end within this. */
+  readonly hookTimeoutMs: number;
   readonly prune: PruneConfig;
   /** Where the metrics are written after each run and prune; undefined: nowhere. */
   readonly metricsOutput?: string;
   /** Where the page is written after each run and prune; undefined: nowhere. */
   readonly pageOutput?: string;
   readonly mail: MailConfig;
+  /** Some client's runs are told of when they begin. */
+  readonly hasPings?: boolean;
   /** Where alerts that concern no single client are posted: the web hook of `[default]`. */
   readonly webhook?: string;
   policyOf(client: ClientName): ClientPolicy;
@@ -96,6 +100,7 @@ export const serverDefaults = {
   user: 'byteback',
   snapshotsPerDay: 48,
   idleTimeoutMs: 10 * 60_000,
+  hookTimeoutMs: 5 * 60_000,
   prune: { startPercent: 5, stopPercent: 10, keepLast: 3, growthFactor: 10 },
   mail: { admin: ['root'] },
 } as const;
@@ -146,6 +151,8 @@ const ServerToml = v.strictObject({
   ),
   snapshots_per_day: v.optional(wholeNumber(1, 10_000)),
   idle_timeout: v.optional(DurationMs),
+  // A client waits for an hour at most.
+  hook_timeout: v.optional(v.pipe(DurationMs, v.maxValue(30 * 60_000, 'it must be 30m at most: clients wait for it'))),
   prune: v.optional(
     v.pipe(
       v.strictObject({
@@ -210,6 +217,7 @@ export function parseServerConfig(path: string, text: string): ServerConfig {
     user: toml.user ?? serverDefaults.user,
     snapshotsPerDay: toml.snapshots_per_day ?? serverDefaults.snapshotsPerDay,
     idleTimeoutMs: toml.idle_timeout ?? serverDefaults.idleTimeoutMs,
+    hookTimeoutMs: toml.hook_timeout ?? serverDefaults.hookTimeoutMs,
     prune: {
       startPercent: toml.prune?.start ?? serverDefaults.prune.startPercent,
       stopPercent: toml.prune?.stop ?? serverDefaults.prune.stopPercent,
@@ -224,6 +232,7 @@ export function parseServerConfig(path: string, text: string): ServerConfig {
       ...(toml.mail?.smtp === undefined ? {} : { smtp: toml.mail.smtp }),
       ...(toml.mail?.smtp_password_file === undefined ? {} : { smtpPasswordFile: toml.mail.smtp_password_file }),
     },
+    hasPings: [toml.default, ...Object.values(toml.client ?? {})].some((policy) => policy?.ping !== undefined),
     ...(toml.default?.webhook === undefined ? {} : { webhook: toml.default.webhook }),
     policyOf: (client) => policyFrom({ ...toml.default, ...ownTable(toml.client, client) }),
   };

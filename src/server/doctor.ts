@@ -8,15 +8,18 @@ import { findUser } from '../system/accounts.ts';
 import type { Clock } from '../system/clock.ts';
 import { isMissing } from '../system/files.ts';
 import type { Log } from '../system/log.ts';
+import { isSystemdRunning } from '../system/systemd.ts';
 import { isOlder, type KnownProgram, programVersion } from '../system/versions.ts';
+import { checkMail } from './post/check.ts';
 import { readRegistry, strangeLines } from './registry.ts';
 import { proveSandbox } from './sandbox/prove.ts';
 import { configurationStep, layoutStep, registryStep } from './setup/configuration.ts';
 import { mountStep } from './setup/mount.ts';
+import { sliceStep } from './setup/slice.ts';
 import { sshdStep } from './setup/sshd.ts';
 import type { Step } from './setup/step.ts';
 import { sudoersStep } from './setup/sudoers.ts';
-import { timerStep } from './setup/timer.ts';
+import { reportTimerStep, scrubTimerStep, timerStep } from './setup/timer.ts';
 import { installationStep, userStep } from './setup/user.ts';
 import { readServerStatus } from './status.ts';
 import { listClientNames, openStore, storeAt } from './store.ts';
@@ -62,6 +65,15 @@ export function serverChecks({ log, clock }: DoctorDeps): Check[] {
     ),
     { area: 'sandbox', look: withConfig(checkSandbox) },
     { area: 'timer', look: checkTimer },
+    asConfigured('timer', 'scrubs monthly', () => scrubTimerStep()),
+    asConfigured(
+      'limits',
+      isSystemdRunning()
+        ? 'receivers are kept to their share of the machine'
+        : 'none for the receivers: systemd does not run here',
+      ({ user }) => sliceStep(user),
+    ),
+    { area: 'mail', look: withConfig((config) => checkMail(config, clock)) },
     { area: 'places', look: withConfig(checkPlaces) },
     { area: 'clients', look: withConfig((config) => checkClients(config, clock)) },
   ];
@@ -144,12 +156,15 @@ async function checkSandbox({ user, store }: ServerConfig): Promise<Verdict> {
 }
 
 async function checkTimer(): Promise<Verdict> {
-  const step = timerStep();
-  if (step !== undefined) return checkStep(step, 'prunes hourly');
+  const [step, reports] = [timerStep(), reportTimerStep()];
+  if (step !== undefined && reports !== undefined) {
+    const pruning = await checkStep(step, 'prunes hourly, and sends what waits to be mailed');
+    return typeof pruning === 'string' ? checkStep(reports, pruning) : pruning;
+  }
   return {
     state: 'warning',
     what: 'neither systemd nor cron runs here',
-    why: 'the store is pruned only after each snapshot',
+    why: 'the store is pruned, and reports are sent, only after each snapshot; nobody hears of an overdue client',
   };
 }
 

@@ -15,6 +15,9 @@ test.each([
   ['hourly, a machine that is off at night', daily.map((time) => time / 24), newest / 24 + 20 * hour, false],
   ['weekly, ten days later', daily.map((time) => time * 7), newest * 7 + 240 * hour, false],
   ['weekly, fifteen days later', daily.map((time) => time * 7), newest * 7 + 360 * hour, true],
-])('%s', (_, times, now, overdue) => {
-  expect(isOverdue(times, now)).toBe(overdue);
+  ['expected hourly, three hours later', daily, newest + 3 * hour, true, hour],
+  ['expected weekly, two days later', daily, newest + 49 * hour, false, 168 * hour],
+  ['nothing is expected', daily, newest + 4900 * hour, false, null],
+])('%s', (_, times, now, overdue, expectMs?: number | null) => {
+  expect(isOverdue(times, now, expectMs)).toBe(overdue);
 });

@@ -15,6 +15,7 @@ import { type Ledger, readLedger } from './ledger.ts';
 import { readSnapshots, type StoredSnapshot } from './prune/contents.ts';
 import { forecastInWords, readForecast, type StoreForecast } from './prune/forecast.ts';
 import { readSpace, type Space } from './prune/space.ts';
+import { longestSilenceMs, rhythmOf } from './overdue.ts';
 import { entriesOf, readRegistry } from './registry.ts';
 import { readClientState } from './runs/client-state.ts';
 import { alertsOf } from './status-alerts.ts';
@@ -25,20 +26,13 @@ import type { Store } from './store.ts';
 const hourMs = 3_600_000;
 
 /**
- * True when the newest snapshot is older than a day and two hours, and than twice the client's usual interval.
+ * True when the newest snapshot is older than it may be, see `longestSilenceMs`.
  * @param times of its snapshots, oldest first, in milliseconds since 1970.
  */
-export function isOverdue(times: readonly number[], nowMs: number): boolean {
+export function isOverdue(times: readonly number[], nowMs: number, expectMs?: number | null): boolean {
   const newest = times.at(-1);
-  if (newest === undefined) return false;
-  return nowMs - newest > Math.max(26 * hourMs, 2 * (rhythmOf(times) ?? 0));
-}
-
-/** The usual time between two of the newest fifteen snapshots, in milliseconds; undefined while there are fewer than two. */
-export function rhythmOf(times: readonly number[]): number | undefined {
-  const recent = times.slice(-15);
-  const intervals = recent.slice(1).map((time, index) => time - (recent[index] ?? time));
-  return intervals.toSorted((a, b) => a - b)[Math.floor(intervals.length / 2)];
+  const longest = longestSilenceMs(times, expectMs);
+  return newest !== undefined && longest !== undefined && nowMs - newest > longest;
 }
 
 /** How far back events are told. */
@@ -87,7 +81,7 @@ export async function lookAtServer(
   ]);
   const registered = new Set(entriesOf(registry).flatMap((entry) => (entry.role === 'client' ? [entry.name] : [])));
   const names = [...new Set([...registered, ...snapshots.keys()])].toSorted();
-  const seen: Seen = { store, registered, snapshots, holds, forecast, transfers, now };
+  const seen: Seen = { config, store, registered, snapshots, holds, forecast, transfers, now };
   const clients = await Promise.all(names.map((name) => statusOf(name, seen)));
   const told = tellStore(config, store, { space, ledger, forecast }, now);
   const status = {
@@ -101,6 +95,7 @@ export async function lookAtServer(
 
 /** What is known of all clients. */
 interface Seen {
+  readonly config: ServerConfig;
   readonly store: Store;
   readonly registered: ReadonlySet<ClientName>;
   readonly snapshots: ReadonlyMap<ClientName, readonly StoredSnapshot[]>;
@@ -131,7 +126,7 @@ async function statusOf(name: ClientName, seen: Seen): Promise<ClientStatus> {
     rhythmMs: rhythmOf(times) ?? null,
     openRunSince: open?.preparedAt ?? null,
     running: transfers.filter(({ client }) => client === name).map((transfer) => runningOf(transfer, open, now)),
-    overdue: isOverdue(times, now.getTime()),
+    overdue: isOverdue(times, now.getTime(), seen.config.policyOf(name).expectMs),
     pruningPaused: holds.paused.find(({ client }) => client === name)?.reason ?? null,
     depthDays: history?.depthDays ?? null,
     depthWithMoreDays: history?.depthWithMoreDays ?? null,

@@ -101,6 +101,7 @@ async function forgetByteback(scratch: string): Promise<void> {
     '/etc/sudoers.d/byteback',
     '/etc/ssh/sshd_config.d/byteback.conf',
     '/etc/cron.d/byteback',
+    '/var/spool/byteback',
     '/byteback',
     scratch,
   ]) {

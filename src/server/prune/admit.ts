@@ -5,6 +5,7 @@ import { judgeRun } from '../../retention/admission.ts';
 import { growthLimitBytes } from '../../retention/guards.ts';
 import { emptyHistory } from '../../retention/history.ts';
 import { freeSpace, syncFileSystem } from '../../system/btrfs.ts';
+import { recordEvent } from '../events.ts';
 import { holdForGrowth, readHolds } from '../holds.ts';
 import { appendToLedger, readLedger } from '../ledger.ts';
 import { tooLarge } from '../too-large.ts';
@@ -56,6 +57,13 @@ export async function admit(client: ClientName, announcedBytes: number, deps: Pr
       [{ at: clock.now().toISOString(), event: 'refused', client, why: reason, announcedBytes }],
       log,
     );
+    await recordEvent(store, {
+      at: clock.now().toISOString(),
+      kind: 'growth',
+      client,
+      what: `a backup of ${client} is refused: it is suddenly much larger`,
+      why: reason,
+    });
     throw tooLarge(client, announcedBytes, limitBytes);
   }
   // Loaded only when it is needed: most runs find room.

@@ -5,6 +5,7 @@ import { expectedNeedBytes, freeSpaceToReach } from '../../retention/need.ts';
 import { planDeletions } from '../../retention/plan.ts';
 import type { Aim, Hold, StoreState } from '../../retention/types.ts';
 import { openSimpleQuota } from '../../system/btrfs-quota.ts';
+import { recordEvent } from '../events.ts';
 import { growthIsSettled, pauseClient, readHolds } from '../holds.ts';
 import { appendToLedger, type Ledger, readLedger, writeLedger } from '../ledger.ts';
 import type { Store } from '../store.ts';
@@ -58,6 +59,13 @@ export async function look(
       );
       await pauseClient(store, clock, { client, reason, lastGood });
       lines.push({ at: now.toISOString(), event: 'paused', client, why: reason });
+      await recordEvent(store, {
+        at: now.toISOString(),
+        kind: 'destroys',
+        client,
+        what: `a backup of ${client} destroys: its pruning is paused, its last good snapshot is held`,
+        why: reason,
+      });
     }
     const ran = lines.filter(({ event }) => event === 'run').map(({ client }) => String(client));
     if (ran.length > 0) await growthIsSettled(store, clock, new Set(ran));
@@ -107,6 +115,14 @@ export async function look(
     const count = aim === undefined ? 0 : planDeletions(chosen.state(), aim).pruned.length;
     const all = [...contents.values()].reduce((sum, snapshots) => sum + snapshots.length, 0);
     if (count > all * changedSettingsPart) {
+      if (record) {
+        await recordEvent(store, {
+          at: now.toISOString(),
+          kind: 'pruning-waits',
+          what: `pruning waits: changed settings would delete ${count} of ${all} snapshots`,
+          why: 'until it is confirmed, the settings from before hold',
+        });
+      }
       log.warn(
         `changed settings would delete ${count} of ${all} snapshots; until you confirm it with byteback-prune --confirm, the settings from before hold`,
       );

@@ -30,6 +30,16 @@ export async function recordTransfer(
   const transfer = { endedAt: clock.now().toISOString(), exitCode: end.exitCode, failure: end.failure };
   const transfers = [...record.transfers, transfer].slice(-keptTransfers);
   await withoutAllowance(store, client, () => writeCurrentRecord(store, { ...record, transfers }));
+  if (end.failure === null) return;
+  const { what, why } = end.failure;
+  await recordEvent(store, {
+    at: clock.now().toISOString(),
+    kind: 'run-failed',
+    client,
+    run: end.run,
+    what: `a run of ${client} failed: ${what}`,
+    ...(why === undefined ? {} : { why }),
+  });
 }
 
 /** Has the admin hear of something that was refused. */

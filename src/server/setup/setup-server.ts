@@ -12,10 +12,11 @@ import { namespacesStep } from './namespaces.ts';
 import { packagesStep } from './packages.ts';
 import { proveServer } from './proof.ts';
 import { quotaStep } from './quota.ts';
+import { sliceStep } from './slice.ts';
 import { sshdStep } from './sshd.ts';
 import { lookAhead, type Step, stepLine, takeSteps } from './step.ts';
 import { sudoersStep } from './sudoers.ts';
-import { timerStep } from './timer.ts';
+import { reportTimerStep, scrubTimerStep, timerStep } from './timer.ts';
 import { installationStep, userStep } from './user.ts';
 
 /** What the person asked for. */
@@ -142,6 +143,7 @@ export async function setupServer(options: SetupServerOptions, deps: SetupServer
   const confirm = options.yes ? async () => true : deps.confirm;
   const target = { store, source, force: options.force, confirm };
   const timer = timerStep();
+  const reports = reportTimerStep();
   const packages = packagesStep(confirm);
   const steps: Step[] = [
     installationStep(),
@@ -155,7 +157,9 @@ export async function setupServer(options: SetupServerOptions, deps: SetupServer
     registryStep(admins, clock),
     sudoersStep(user),
     sshdStep(user, confirm, log),
+    ...[sliceStep(user), scrubTimerStep()].filter((step) => step !== undefined),
     ...(timer === undefined ? [] : [timer]),
+    ...(reports === undefined ? [] : [reports]),
   ];
   // The other steps look with programs that these packages have.
   const installed = await takeSteps([packages], log, options.dryRun);

@@ -5,30 +5,65 @@ import { isMissing, writeFileAtomically } from '../../system/files.ts';
 import { enableNow, isEnabledAndActive, isSystemdRunning, unitExists } from '../../system/systemd.ts';
 import type { Step } from './step.ts';
 
-const unit = 'byteback-prune.timer';
 const cronDirectory = '/etc/cron.d';
-const cronFile = `${cronDirectory}/byteback-prune`;
-const program = '/usr/bin/byteback-prune';
+const pathLine = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Something that a server does by itself. */
+interface Chore {
+  /** systemd's timer. */
+  readonly unit: string;
+  readonly cronFile: string;
+  readonly cronText: string;
+  /** "prune hourly". */
+  readonly words: string;
+}
 
 /** Names no address: what pruning prints goes to whoever gets root's mail, and it prints nothing when all is well. */
 export const cronText = `# Keeps byteback's store from filling up; made by byteback-setup-server.
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-17 * * * * root ${program}
+${pathLine}
+17 * * * * root /usr/bin/byteback-prune
 `;
 
-function systemdTimer(): Step {
+const pruning: Chore = {
+  unit: 'byteback-prune.timer',
+  cronFile: `${cronDirectory}/byteback-prune`,
+  cronText,
+  words: 'prune hourly',
+};
+
+const reporting: Chore = {
+  unit: 'byteback-report.timer',
+  cronFile: `${cronDirectory}/byteback-report`,
+  cronText: `# Sends byteback's reports and alerts, and looks for overdue clients; made by byteback-setup-server.
+${pathLine}
+*/5 * * * * root /usr/bin/byteback report --send
+`,
+  words: 'send reports and alerts every five minutes',
+};
+
+const scrubbing: Chore = {
+  unit: 'byteback-scrub.timer',
+  cronFile: `${cronDirectory}/byteback-scrub`,
+  cronText: `# Reads byteback's whole store, looking for bitrot; made by byteback-setup-server.
+${pathLine}
+37 8 5 * * root /usr/bin/byteback scrub --limit 100M >/dev/null
+`,
+  words: 'read the whole store monthly, looking for bitrot',
+};
+
+function systemdTimer({ unit, words }: Chore): Step {
   return {
     title: 'timer',
     check: async () => {
       if (await isEnabledAndActive(unit)) return undefined;
-      if (await unitExists(unit)) return `enable ${unit}: prune hourly`;
+      if (await unitExists(unit)) return `enable ${unit}: ${words}`;
       throw new BytebackError('usage', { what: `${unit} is not installed`, fix: 'install the package byteback again' });
     },
     act: () => enableNow(unit),
   };
 }
 
-function cronTimer(): Step {
+function cronTimer({ cronFile, cronText: text, words }: Chore): Step {
   return {
     title: 'timer',
     check: async () => {
@@ -37,9 +72,9 @@ function cronTimer(): Step {
         throw error;
       });
       // What an admin made of it stays.
-      return current === undefined ? `write ${cronFile}: prune hourly (systemd does not run here)` : undefined;
+      return current === undefined ? `write ${cronFile}: ${words} (systemd does not run here)` : undefined;
     },
-    act: () => writeFileAtomically(cronFile, cronText, { mode: 0o644, uid: 0, gid: 0 }),
+    act: () => writeFileAtomically(cronFile, text, { mode: 0o644, uid: 0, gid: 0 }),
   };
 }
 
@@ -47,7 +82,17 @@ function cronTimer(): Step {
  * Prunes once an hour, by systemd or else by cron. Undefined where there is neither: the store is still pruned after
  * each snapshot.
  */
-export function timerStep(): Step | undefined {
-  if (isSystemdRunning()) return systemdTimer();
-  return existsSync(cronDirectory) ? cronTimer() : undefined;
+export function timerStep(chore: Chore = pruning): Step | undefined {
+  if (isSystemdRunning()) return systemdTimer(chore);
+  return existsSync(cronDirectory) ? cronTimer(chore) : undefined;
+}
+
+/** Sends what waits to be mailed, in the same way. Undefined where there is neither: mails still go after each run. */
+export function reportTimerStep(): Step | undefined {
+  return timerStep(reporting);
+}
+
+/** Looks for bitrot, in the same way. Undefined where there is neither: `byteback scrub` can be started by hand. */
+export function scrubTimerStep(): Step | undefined {
+  return timerStep(scrubbing);
 }
