@@ -48,7 +48,8 @@ describe('planTimer', () => {
 
 test('the crontab has the drawn minute, the directories and absolute paths', () => {
   const text = cronText('web1.example.net' as ClientName, { BYTEBACK_CONFIG_DIR: '/srv/bb' }, 137);
-  expect(text).toMatch(/^17 2 \* \* \* root \/usr\/bin\/byteback-backup\n$/m);
+  expect(text).toMatch(/^17 2 \* \* \* root \/usr\/bin\/byteback-backup$/m);
+  expect(text).toMatch(/^17 11 \* \* 0 root \/usr\/bin\/byteback drill >\/dev\/null$/m);
   expect(text).toContain('\nBYTEBACK_CONFIG_DIR=/srv/bb\n');
   expect(cronText('web1' as ClientName, {}, 0)).toContain('\n0 0 * * * root ');
 });

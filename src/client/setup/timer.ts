@@ -12,7 +12,9 @@ import { enableNow, isEnabledAndActive, isSystemdRunning, unitExists } from '../
 export type TimerChoice = 'auto' | 'systemd' | 'cron' | 'none';
 
 const timerUnit = 'byteback-backup.timer';
+const drillUnit = 'byteback-drill.timer';
 const backupProgram = '/usr/bin/byteback-backup';
+const drillCommand = '/usr/bin/byteback drill';
 const cronDirectory = '/etc/cron.d';
 
 /** What this machine has; looked up once, so that the decision is a pure one. */
@@ -96,6 +98,8 @@ export function cronText(
     'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     ...Object.entries(environment).map(([key, value]) => `${key}=${value}`),
     `${minuteOfNight % 60} ${Math.floor(minuteOfNight / 60)} * * * root ${backupProgram}`,
+    '# Every Sunday: would a restore work?',
+    `${minuteOfNight % 60} ${9 + Math.floor(minuteOfNight / 60)} * * 0 root ${drillCommand} >/dev/null`,
     '',
   ].join('\n');
 }
@@ -112,6 +116,7 @@ export async function applyTimer(
       log.step(`enabling the daily run: systemctl enable --now ${timerUnit}`);
       await enableNow(timerUnit);
     }
+    if (!(await isEnabledAndActive(drillUnit)) && (await unitExists(drillUnit))) await enableNow(drillUnit);
     return `runs daily by ${timerUnit}`;
   }
   const file = join(cronDirectory, cronFileName(about.name, about.ownDirectories));
