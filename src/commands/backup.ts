@@ -1,4 +1,5 @@
 import { BaseCommand, durationMs, Flags, repeated } from '../cli/base-command.ts';
+import { withCalls } from '../client/own-hooks.ts';
 import { type RunReport, runBackup } from '../client/run-backup.ts';
 import { loadClientConfig } from '../config/client-config.ts';
 import { clientPaths } from '../config/paths.ts';
@@ -58,20 +59,25 @@ export class BackupCommand extends BaseCommand {
       });
     }
     const config = await loadClientConfig(paths);
-    const report = await runBackup(
-      {
-        ...(flags.source === undefined ? {} : { sources: flags.source }),
-        ...(flags.exclude === undefined ? {} : { excludes: flags.exclude }),
-        dryRun: flags['dry-run'],
-        full: flags.full,
-        ...(flags['retry-number'] === undefined ? {} : { retryNumber: flags['retry-number'] }),
-        ...(flags['retry-delay'] === undefined ? {} : { retryDelayMs: flags['retry-delay'] }),
-        ...(flags['io-timeout'] === undefined ? {} : { ioTimeoutMs: flags['io-timeout'] }),
-        ...(bwlimit === undefined ? {} : { bwlimit }),
-      },
-      { config, paths, log, clock, signal, version: this.config.version, workingDirectory: process.cwd() },
-    );
+    const act = () =>
+      runBackup(
+        {
+          ...(flags.source === undefined ? {} : { sources: flags.source }),
+          ...(flags.exclude === undefined ? {} : { excludes: flags.exclude }),
+          dryRun: flags['dry-run'],
+          full: flags.full,
+          ...(flags['retry-number'] === undefined ? {} : { retryNumber: flags['retry-number'] }),
+          ...(flags['retry-delay'] === undefined ? {} : { retryDelayMs: flags['retry-delay'] }),
+          ...(flags['io-timeout'] === undefined ? {} : { ioTimeoutMs: flags['io-timeout'] }),
+          ...(bwlimit === undefined ? {} : { bwlimit }),
+        },
+        { config, paths, log, clock, signal, version: this.config.version, workingDirectory: process.cwd() },
+      );
+    const report = flags['dry-run'] ? await act() : await withCalls(config, log, act);
     log.step(summaryOf(report));
+    for (const { path, sentBytes, newBytes } of report.grew) {
+      log.info(`grew ${path}: ${sizeInWords(newBytes)} new, ${sizeInWords(sentBytes)} sent`);
+    }
     if (report.dryRun) this.print(dryRunText(report));
     if (report.hooks.some(({ exitCode }) => exitCode !== 0)) this.endWith('partial');
     if (report.status === 'partial') {
