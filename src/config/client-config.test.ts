@@ -25,6 +25,10 @@ describe('client.toml', () => {
       exclude: [],
       retryNumber: 5,
       retryDelayMs: 600_000,
+      checkEveryMs: 30 * 86_400_000,
+      before: [],
+      after: [],
+      hookTimeoutMs: 3_600_000,
       ioTimeoutMs: 3_600_000,
       original: { rsyncFlags: [] },
     });

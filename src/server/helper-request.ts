@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { BytebackError, reasonOf } from '../errors.ts';
 import { escapeName } from '../protocol/file-name.ts';
 import { type Failure, maxMessageBytes } from '../protocol/messages.ts';
+import { Refusal } from './refusal.ts';
 
 /** No text of a reply is longer: what went wrong may quote what a client sent. */
 const maxTextLength = 4000;
@@ -54,8 +55,17 @@ function shortText(text: string): string {
   return escapeName(text.slice(0, maxTextLength)).slice(0, maxTextLength);
 }
 
+/** What is said when a check of the server's failed: nothing that tells a stolen key which one. */
+const onlyRefused: Failure = {
+  ok: false,
+  exit: 'refused',
+  what: 'refused',
+  fix: 'ask who runs the server: byteback events tells the reason there',
+};
+
 /** A failure as it travels. What is no explained failure is a bug; its reason stays on the server. */
 export function failureOf(error: unknown): Failure {
+  if (error instanceof Refusal && !error.told) return onlyRefused;
   if (!(error instanceof BytebackError)) {
     return { ok: false, exit: 'bug', what: 'byteback failed on the server', why: shortText(reasonOf(error)) };
   }

@@ -1,6 +1,6 @@
 import { type BytebackError, exitCodes, reasonOf } from '../../errors.ts';
 import { escapeName } from '../../protocol/file-name.ts';
-import { type Failure, transferRefusedExitCode } from '../../protocol/messages.ts';
+import { transferRefusedExitCode } from '../../protocol/messages.ts';
 import { logSecurityEvent } from '../../system/system-log.ts';
 import { failureOf } from '../helper-request.ts';
 import { Refusal } from '../refusal.ts';
@@ -21,17 +21,9 @@ export interface Answer {
   readonly moves: boolean;
 }
 
-/** What is said when a check of the server's failed: nothing that tells a stolen key which one. */
-const onlyRefused: Failure = {
-  ok: false,
-  exit: 'refused',
-  what: 'refused',
-  fix: 'ask who runs the server: byteback events tells the reason there',
-};
-
 /** Answers with a failure, then has a refusal recorded as an event. Gives the exit code; never throws. */
 export async function refuse(error: unknown, { writeOut, writeError, moves }: Answer, who: Refused): Promise<number> {
-  const failure = error instanceof Refusal && !error.told ? onlyRefused : failureOf(error);
+  const failure = failureOf(error);
   writeError(`byteback: ${failure.what}${failure.why === undefined ? '' : `: ${failure.why}`}`);
   if (!moves) writeOut(`${JSON.stringify(failure)}\n`);
   if (error instanceof Refusal) await tellAdmin(error, error.check, who);

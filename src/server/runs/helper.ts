@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import * as v from 'valibot';
 import type { ServerConfig } from '../../config/server-config.ts';
+import { reasonOf } from '../../errors.ts';
 import {
   type CompleteReply,
   CompleteRequestSchema,
@@ -15,6 +16,7 @@ import { checks, Refusal } from '../refusal.ts';
 import { complete } from './complete.ts';
 import { closeDrill, DrawnSchema, type DrillVerdict, openDrill } from './drill.ts';
 import { recordRefusal, recordTransfer } from './event.ts';
+import { completeHooks } from './hooks.ts';
 import { prepare, type RunDeps } from './prepare.ts';
 
 /** Printable and short: whoever has taken over the user byteback may word it. */
@@ -84,7 +86,16 @@ async function answer(request: v.InferOutput<typeof HelperRequestSchema>, deps: 
       return { reply: await openDrill(request.client, request.drawn, deps) };
     case 'proof':
       return { reply: await closeDrill(request.client, request.request, deps) };
-    case 'complete':
-      return { reply: await complete(request.client, request.request, deps), afterwards: deps.pruneAfterwards };
+    case 'complete': {
+      const reply = await complete(request.client, request.request, deps);
+      const about = { client: request.client, run: reply.run, snapshot: reply.snapshot };
+      const afterwards = async () => {
+        await completeHooks(about, { ...deps, timeoutMs: deps.config.hookTimeoutMs }).catch((error: unknown) =>
+          process.stderr.write(`hooks failed: ${reasonOf(error)}\n`),
+        );
+        await deps.pruneAfterwards();
+      };
+      return { reply, afterwards };
+    }
   }
 }

@@ -13,6 +13,7 @@ import { Refusal } from '../refusal.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { setAllowance } from './allowance.ts';
 import { pinMachine, readClientState } from './client-state.ts';
+import { prepareHooks } from './hooks.ts';
 import { readMachineText } from './machine.ts';
 import { readRecord, requireClientPlace, writeCurrentRecord } from './record.ts';
 
@@ -42,6 +43,12 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
     const limit = deps.config.policyOf(client).snapshotsPerDay ?? deps.config.snapshotsPerDay;
     requireNotTooSoon(await listSnapshotNames(store, client), limit, clock.now());
     const growth = await deps.admit(client, request.expectedBytes);
+    const run = newRunId();
+    const { expectedBytes } = request;
+    const hooks = await prepareHooks(
+      { client, run, expectedBytes },
+      { store, clock, timeoutMs: deps.config.hookTimeoutMs },
+    );
     await setAllowance(store, client, growth);
     const last = await readRecord(store.runFile(client));
     // A backup is worth more than the mending of an older one, which the next scrub asks for again.
@@ -51,7 +58,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
     const record: RunRecord = {
       format: 1,
       client,
-      run: newRunId(),
+      run,
       state: 'open',
       machineId: request.machineId,
       clientVersion: escapeName(request.version),
@@ -60,6 +67,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       previous: (last?.state === 'completed' ? last.run : last?.previous) ?? null,
       growth: { ...growth },
       transfers: [],
+      ...(hooks.length === 0 ? {} : { hooks }),
       ...(mending.length === 0 ? {} : { mending }),
     };
     await writeCurrentRecord(store, record);
