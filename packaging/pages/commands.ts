@@ -74,7 +74,10 @@ async function read(entry: CommandEntry): Promise<Command> {
   const page = `byteback-${entry.id.replaceAll(' ', '-')}`;
   const program = executable ? page : `byteback ${entry.id}`;
   const named = (text: string) => text.replaceAll('<%= me %>', program);
-  const args = Object.values(type.args).filter((arg) => arg.hidden !== true);
+  const args = Object.entries(type.args)
+    .filter(([, arg]) => arg.hidden !== true)
+    // oclif names an argument only once the command runs.
+    .map(([key, arg]) => ({ ...arg, name: arg.name ?? key }));
   return {
     id: entry.id,
     page,

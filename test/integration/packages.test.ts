@@ -46,17 +46,62 @@ describe('the installed packages', () => {
     expect(outcome).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^byteback \d/), stderr: '' });
   });
 
-  it('have units that systemd understands', async () => {
+  it('have units that systemd understands, and timers that say when', async () => {
     const units = (await installedFiles()).filter((path) => /\.(service|timer)$/.test(path));
-    expect(units.map((unit) => unit.replace(/.*\//, '')).toSorted()).toEqual([
-      'byteback-backup.service',
-      'byteback-backup.timer',
-      'byteback-prune.service',
-      'byteback-prune.timer',
-    ]);
+    const names = units.map((unit) => unit.replace(/.*\//, ''));
+    for (const job of ['backup', 'drill', 'prune', 'scrub']) {
+      expect(names).toEqual(expect.arrayContaining([`byteback-${job}.service`, `byteback-${job}.timer`]));
+    }
     // Minimal machines have no man to look the pages up with.
     const { stdout, stderr } = await command(['systemd-analyze', 'verify', '--man=no', ...units]);
     expect(stdout + stderr).toBe('');
+    for (const unit of units) {
+      const text = await readFile(unit, 'utf8');
+      for (const [, page = ''] of text.matchAll(/^Documentation=man:([\w-]+)\(1\)$/gm))
+        await must(['test', '-f', `/usr/share/man/man1/${page}.1.gz`]);
+      for (const [, when = ''] of text.matchAll(/^OnCalendar=(.*)$/gm))
+        await must(['systemd-analyze', 'calendar', when]);
+    }
+  });
+
+  it('have units as closed as their job allows', async () => {
+    // What each one leaves open, and why, is written in it.
+    const atMost: Readonly<Record<string, number>> = { backup: 7.7, scrub: 4.5, prune: 3.2, drill: 3, 'failure@': 3 };
+    for (const [job, threshold] of Object.entries(atMost)) {
+      const unit = `/usr/lib/systemd/system/byteback-${job}.service`;
+      await must(['systemd-analyze', 'security', '--offline=yes', `--threshold=${threshold * 10}`, unit]);
+      expect(await readFile(unit, 'utf8')).toMatch(/^# Hardening/m);
+    }
+  });
+
+  it('have man pages that mandoc finds no fault with, one for each command', async () => {
+    const pages = (await installedFiles()).filter((path) => path.startsWith('/usr/share/man/') && path.endsWith('.gz'));
+    const lint = await command(['mandoc', '-T', 'lint', ...pages]);
+    expect(lint.stdout + lint.stderr).toBe('');
+    const programs = (await installedFiles()).filter((path) => path.startsWith('/usr/bin/'));
+    for (const program of programs)
+      expect(pages).toContain(`/usr/share/man/man1/${program.slice('/usr/bin/'.length)}.1.gz`);
+  });
+
+  it('have what is compiled ready for root and the user, and only root can change it', async () => {
+    const { stdout } = await must(['find', '/usr/lib/byteback/cache', '-type', 'f', '-name', '*']);
+    expect(stdout.split('\n').length).toBeGreaterThan(20);
+    const open = await must([
+      'find',
+      '/usr/lib/byteback/cache',
+      '(',
+      '-perm',
+      '/022',
+      '-o',
+      '!',
+      '-user',
+      '0',
+      ')',
+      '!',
+      '-type',
+      'l',
+    ]);
+    expect(open.stdout).toBe('');
   });
 
   it('have no shell or argument between sshd or sudo and the helpers', async () => {
@@ -75,6 +120,7 @@ describe('the installed packages', () => {
       for (const part of [
         'packaging',
         'bin',
+        'docs',
         'src',
         'sudoers',
         'systemd',
@@ -86,9 +132,11 @@ describe('the installed packages', () => {
         await cp(join(root, part), join(place, part), { recursive: true });
       }
       await symlink(join(root, 'node_modules'), join(place, 'node_modules'));
-      await must(['packaging/make-packages'], { cwd: place, env: { SOURCE_DATE_EPOCH: '1700000000' } });
+      // As a checkout is with a umask of 002, and one of 077; there is no git history in either.
+      await must(['chmod', '-R', name === 'one' ? 'ug+rw' : 'go-rwx', place]);
+      await must(['packaging/make-packages'], { cwd: place });
       const files = await readdir(join(place, 'dist'));
-      expect(files).toHaveLength(2);
+      expect(files).toHaveLength(4);
       hashes.push(
         Object.fromEntries(
           await Promise.all(
@@ -105,6 +153,25 @@ describe('the installed packages', () => {
     expect(hashes[0]).toEqual(hashes[1]);
   });
 
+  it('are a .tar.gz, too, that installs itself where it is told to', async () => {
+    await must(['node', '--disable-warning=ExperimentalWarning', 'packaging/package.ts', '--tar'], { cwd: root });
+    const archive = (await readdir(join(root, 'dist'))).find((file) => file.endsWith('.tar.gz')) ?? '';
+    await must(['tar', '-xzf', join(root, 'dist', archive), '-C', machine.scratch]);
+    const install = join(machine.scratch, archive.replace('.tar.gz', ''), 'install');
+    const staged = join(machine.scratch, 'staged');
+    await must([install], { env: { DESTDIR: staged, PREFIX: '/usr' } });
+    for (const path of (await installedFiles()).filter((file) => !/\/(?:cache|lintian|doc\/byteback-)/.test(file)))
+      await must(['test', '-e', `${staged}${path}`]);
+    await must([install], { env: { PREFIX: '/usr/local' } });
+    expect(await must(['/usr/local/bin/byteback', '--version'])).toMatchObject({ stderr: '' });
+    expect(await readFile('/usr/local/lib/systemd/system/byteback-prune.service', 'utf8')).toContain(
+      'ExecStart=/usr/local/bin/byteback-prune\n',
+    );
+    expect(await readFile('/usr/local/lib/byteback/byteback-receive', 'utf8')).not.toContain('/usr/lib/byteback');
+    expect(await command([install], { env: { PREFIX: '/opt' } })).toExitWith(2);
+    await must(['sh', '-c', 'rm -rf /usr/local/bin/byteback* /usr/local/lib/byteback /usr/local/lib/systemd']);
+  });
+
   it('keep the configuration and the store on remove, and only the store on purge', async () => {
     const client = await machine.client('web1');
     await mkdir(`${machine.disk}/tree`);
@@ -114,7 +181,16 @@ describe('the installed packages', () => {
     const kept = `${client.place}/snapshots/${snapshot}/fs${machine.disk}/tree/file`;
     const registry = await readFile('/etc/byteback/authorized_keys', 'utf8');
 
-    await must(['apt-get', '-y', '-qq', 'remove', 'byteback', 'byteback-runtime']);
+    await must([
+      'apt-get',
+      '-y',
+      '-qq',
+      'remove',
+      'byteback',
+      'byteback-runtime',
+      'byteback-client',
+      'byteback-server',
+    ]);
     expect(await command(['ls', '/usr/lib/byteback'])).toExitWith(2);
     expect(await readFile('/etc/byteback/authorized_keys', 'utf8')).toBe(registry);
     await must(['visudo', '--check']);
@@ -123,7 +199,7 @@ describe('the installed packages', () => {
     await must(['test/helpers/install-into-private-machine'], { cwd: root });
     expect(await client.run('byteback-backup', '--source', `${machine.disk}/tree`)).toExitWith(0);
 
-    await must(['apt-get', '-y', '-qq', 'purge', 'byteback', 'byteback-runtime']);
+    await must(['apt-get', '-y', '-qq', 'purge', 'byteback', 'byteback-runtime', 'byteback-client', 'byteback-server']);
     for (const path of ['/etc/byteback', '/etc/sudoers.d/byteback', '/etc/ssh/sshd_config.d/byteback.conf']) {
       expect(await command(['ls', path])).toExitWith(2);
     }
