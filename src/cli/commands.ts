@@ -150,6 +150,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/metrics.ts')).MetricsCommand,
   },
   {
+    id: 'events',
+    side: 'server',
+    summary: 'show what was refused, and what else happened',
+    load: async () => (await import('../commands/events.ts')).EventsCommand,
+  },
+  {
     id: 'doctor',
     side: 'both',
     summary: 'look for what is not well, and say what to do',

@@ -7,6 +7,7 @@ const Counted = v.looseObject({
   what: v.string(),
   client: v.optional(v.string()),
   check: v.optional(v.string()),
+  count: v.optional(v.number()),
 });
 type Countable = v.InferOutput<typeof Counted>;
 
@@ -53,7 +54,7 @@ export function count<T extends Countable>(before: Counters, event: T): { write:
   }
   return {
     write: settled.write,
-    counters: { ...counters, [key]: { ...counter, more: counter.more + 1, last: event } },
+    counters: { ...counters, [key]: { ...counter, more: counter.more + (event.count ?? 1), last: event } },
   };
 }
 
