@@ -29,7 +29,7 @@ export class ReportCommand extends BaseCommand {
   ];
   static override enableJsonFlag = true;
   static override args = {
-    client: Args.string({ description: 'the client whose last run is shown; all of them without it' }),
+    client: Args.string({ name: 'CLIENT', description: 'the client whose last run is shown; all of them without it' }),
   };
   static override flags = {
     send: Flags.boolean({

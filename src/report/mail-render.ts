@@ -74,10 +74,10 @@ function blockText(block: Block): string[] {
       return block.rows.map(([label, value]) => `${label.padEnd(labelWidth)}  ${plain(value)}`);
     }
     case 'items':
-      return [block.title, ...block.items.flatMap(itemText)];
+      return [...wrapped(block.title, ''), ...block.items.flatMap(itemText)];
     case 'names':
       return [
-        block.title,
+        ...wrapped(block.title, ''),
         ...block.names.map((name) => `  ${plain(name)}`),
         ...(block.more > 0 ? [`  and ${block.more} more`] : []),
       ];
@@ -85,10 +85,10 @@ function blockText(block: Block): string[] {
 }
 
 function itemText({ label, what, why, fix }: Item): string[] {
-  const [first = '', ...rest] = wrapped(`${label === undefined ? '' : `${label}  `}${what}`, '    ');
+  const lines = [...(label === undefined ? [] : wrapped(label, '    ')), ...wrapped(what, '    ')];
   return [
-    `  * ${first.slice(4)}`,
-    ...rest,
+    `  * ${lines[0]?.slice(4)}`,
+    ...lines.slice(1),
     ...(why === undefined ? [] : wrapped(`why: ${why}`, '    ')),
     ...(fix === undefined ? [] : wrapped(`fix: ${fix}`, '    ')),
   ];
@@ -104,6 +104,8 @@ const tones = {
 
 const font = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif";
 const mono = "font-family:ui-monospace,'SFMono-Regular',Menlo,Consolas,'Liberation Mono',monospace";
+
+const rule = 'border-bottom:1px solid #eceef1';
 
 /** Dark colours for mail programs that ask for them; the others see what is written at each element. */
 function darkRules(mark: string): string {
@@ -160,16 +162,19 @@ function blockHtml(block: Block): string {
     case 'facts':
       return [
         '<table width="100%" cellpadding="0" cellspacing="0" style="border-collapse:collapse">',
-        ...block.rows.map(([label, value]) =>
+        ...block.rows.map(([label, value], index) =>
           [
-            `<tr><th class="bb-soft bb-line" scope="row" style="width:36%;padding:6px 12px 6px 0;border-bottom:1px solid #eceef1;font-size:13px;font-weight:400;color:#59636e;text-align:left;vertical-align:top">${escapeHtml(label)}</th>`,
-            `<td class="bb-ink bb-line" style="padding:6px 0;border-bottom:1px solid #eceef1;font-size:14px;color:#1b1f23;font-variant-numeric:tabular-nums;overflow-wrap:anywhere">${escapeHtml(value)}</td></tr>`,
+            `<tr><th class="bb-soft bb-line" scope="row" style="width:36%;padding:6px 12px 6px 0;${index + 1 === block.rows.length ? '' : rule};font-size:13px;font-weight:400;color:#59636e;text-align:left;vertical-align:top">${escapeHtml(label)}</th>`,
+            `<td class="bb-ink bb-line" style="padding:6px 0;${index + 1 === block.rows.length ? '' : rule};font-size:14px;color:#1b1f23;font-variant-numeric:tabular-nums;overflow-wrap:anywhere">${escapeHtml(value)}</td></tr>`,
           ].join(''),
         ),
         '</table>',
       ].join('\n');
     case 'items':
-      return [heading(block.title), ...block.items.map(itemHtml)].join('\n');
+      return [
+        heading(block.title),
+        ...block.items.map((item, index) => itemHtml(item, index + 1 === block.items.length)),
+      ].join('\n');
     case 'names':
       return [
         heading(block.title),
@@ -181,11 +186,11 @@ function blockHtml(block: Block): string {
   }
 }
 
-function itemHtml({ label, what, why, fix }: Item): string {
+function itemHtml({ label, what, why, fix }: Item, isLast: boolean): string {
   const soft = (text: string) =>
     `<div class="bb-soft" style="font-size:13px;line-height:1.5;color:#59636e;overflow-wrap:anywhere">${text}</div>`;
   return [
-    '<div class="bb-line" style="padding:8px 0;border-bottom:1px solid #eceef1">',
+    `<div class="bb-line" style="padding:8px 0;${isLast ? '' : rule}">`,
     ...(label === undefined ? [] : [soft(escapeHtml(label))]),
     `<div class="bb-ink" style="font-size:14px;line-height:1.5;color:#1b1f23;overflow-wrap:anywhere">${escapeHtml(what)}</div>`,
     ...(why === undefined ? [] : [soft(escapeHtml(why))]),

@@ -130,8 +130,13 @@ function resentBlock({ resent = [] }: ReportedRun): Block[] {
   const items: Item[] = resent
     .slice(0, mostNames)
     .map(({ path, sizeBytes }) => ({ what: path, label: sizeWords(sizeBytes) }));
-  const title = `${countWords(resent.length, 'compressed file')}, ${sizeWords(bytes)}, sent whole again: better leave them uncompressed (the store compresses), or use gzip or zstd with --rsyncable`;
-  return [{ kind: 'items', title, items }];
+  const title = `${countWords(resent.length, 'compressed file')}, ${sizeWords(bytes)}, sent whole again`;
+  const advice =
+    'Little in them can have changed, but a compressed file changes as a whole, so that each version takes its full size. Leave them uncompressed, as the store compresses by itself, or compress with gzip --rsyncable or zstd --rsyncable.';
+  return [
+    { kind: 'items', title, items },
+    { kind: 'text', text: advice },
+  ];
 }
 
 // ---- alerts --------------------------------------------------------------------------------------------------------
@@ -155,11 +160,13 @@ const kindWords: Readonly<Record<string, string>> = {
 function fixOf({ kind, client }: ToldEvent): string | undefined {
   switch (kind) {
     case 'growth':
-      return client === undefined ? undefined : `if it is meant to be so large: byteback client allow-growth ${client}`;
+      return client === undefined
+        ? undefined
+        : `byteback client allow-growth ${client}  # if it is meant to be so large`;
     case 'destroys':
       return client === undefined
         ? undefined
-        : `look at ${client}; when all is well: byteback release ${client} SNAPSHOT (byteback status names it)`;
+        : `byteback status; byteback release ${client} SNAPSHOT  # when all is well there`;
     case 'overdue':
       return client === undefined ? undefined : `on ${client}: byteback status, then byteback-backup --verbose`;
     case 'empty':
@@ -167,7 +174,7 @@ function fixOf({ kind, client }: ToldEvent): string | undefined {
     case 'run-failed':
       return client === undefined ? undefined : `on ${client}: byteback-backup --verbose`;
     case 'pruning-waits':
-      return 'byteback-prune --dry-run, and if that is what you want: byteback-prune --confirm';
+      return 'byteback-prune --confirm  # if byteback-prune --dry-run says what you want';
     case 'clock':
       return 'timedatectl status';
     case 'store':
@@ -209,16 +216,15 @@ function toneOf(events: readonly ToldEvent[]): MailDocument['tone'] {
 
 /** One mail of one or several events. @param events at least one. */
 export function alertMail(events: readonly ToldEvent[], context: MailContext, key = 'mail.admin'): MailContent {
-  const [first] = events;
+  const [first] = [...events.filter(({ kind }) => badKinds.has(kind)), ...events];
   if (first === undefined) throw new Error('an alert tells of something');
-  const clients = new Set(events.map(({ client }) => client));
-  const who = clients.size === 1 ? (first.client ?? 'server') : `${clients.size} clients`;
-  const number = countEvents(events);
-  const about = number === 1 ? first.what : `${numberWords(number)} events, the first: ${first.what}`;
+  const more = countEvents(events) - 1;
+  const about = more === 0 ? first.what : `${first.what}, and ${numberWords(more)} more`;
+  const who = new Set(events.map(({ client }) => client)).size === 1 ? (first.client ?? 'server') : 'several';
   return renderMail(subjectOf(context, wordOf(events), `${who} ${timeWords(first.at)}Z: ${about}`), {
     tone: toneOf(events),
-    title: number === 1 ? first.what : `${countWords(number, 'event')} on ${context.server}`,
-    subtitle: `${first.client === undefined || clients.size > 1 ? '' : `${first.client}, `}${timeWords(first.at)} UTC, on ${context.server}`,
+    title: about,
+    subtitle: `${timeWords(first.at)} UTC, on ${context.server}`,
     blocks: listOf(events),
     footer: footerOf(context, key),
   });
