@@ -98,6 +98,8 @@ export class StatusCommand extends BaseCommand {
 
   /** A monitor understands nothing but its line and its four codes, whatever goes wrong. */
   async #check(): Promise<undefined> {
+    // oclif would warn on standard error of options that could not be understood; the line tells it.
+    this.parsed = true;
     const result = await this.#checked().catch((error: unknown) => checkFailed(reasonOf(error).split('\n')[0] ?? ''));
     this.print(result.line);
     this.endWith(checkExits[result.state]);
