@@ -122,6 +122,8 @@ export async function readQueue(spool: string): Promise<SpoolEntry[]> {
   return entries.filter((entry) => entry !== undefined);
 }
 
+let sequence = 0;
+
 /** Puts something into the queue. @returns false when the queue is full, and it is dropped. */
 export async function enqueue(
   spool: string,
@@ -130,7 +132,10 @@ export async function enqueue(
 ): Promise<boolean> {
   if ((await readdir(queueOf(spool))).length >= mostWaiting) return false;
   const at = now.toISOString();
-  const id = `${String(now.getTime()).padStart(13, '0')}-${randomBytes(8).toString('hex')}`;
+  // What is made in one millisecond stays in its order.
+  sequence = (sequence + 1) % 0x10000;
+  const order = sequence.toString(16).padStart(4, '0');
+  const id = `${String(now.getTime()).padStart(13, '0')}-${order}${randomBytes(6).toString('hex')}`;
   const until = new Date(now.getTime() + lifeMs).toISOString();
   await writeEntry(spool, { format: 1, id, madeAt: at, until, attempts: 0, nextAt: at, post });
   return true;
