@@ -28,6 +28,8 @@ export const LastRunSchema = v.object({
   excluded: v.optional(v.array(v.object({ path: v.string(), why: v.string() }))),
   /** What ran before and after. */
   hooks: v.optional(v.array(HookOutcomeSchema), []),
+  /** Compressed files that were sent whole again, escaped. */
+  resent: v.optional(v.array(v.object({ path: v.string(), sizeBytes: v.number() }))),
   /** Of a failed run. */
   error: v.nullable(v.object({ what: v.string(), why: v.optional(v.string()), fix: v.optional(v.string()) })),
   /** When a run last ended with a snapshot; null before the first. */
@@ -82,6 +84,7 @@ export function finishedRun(
     unread: report.unread.slice(0, maxUnread).map(({ path }) => path),
     hooks: [...report.hooks],
     excluded: report.excluded.slice(0, maxUnread).map(({ path, why }) => ({ path, why })),
+    ...(report.resent.length === 0 ? {} : { resent: [...report.resent] }),
     error: null,
     lastSnapshotAt: facts.endedAt.toISOString(),
     // A run of one source says nothing of the others.

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Totals } from '../catalogue/changes.ts';
 import { forgetOthers, saveCatalogue } from '../catalogue/store.ts';
-import { unescapeName } from '../protocol/file-name.ts';
+import { escapeName, unescapeName } from '../protocol/file-name.ts';
 import {
   CompleteReplySchema,
   type CompleteRequest,
@@ -17,9 +17,11 @@ import type { Clock } from '../system/clock.ts';
 import { writeFileAtomically } from '../system/files.ts';
 import type { Log } from '../system/log.ts';
 import { serializeRules } from './filter-rules.ts';
+import { Growth } from './growth.ts';
 import { readMachineId } from './machine-id.ts';
 import type { Plan } from './plan.ts';
 import { ask, ServerFailure } from './remote.ts';
+import { readSizes, SentWhole, writeSizes } from './resent.ts';
 import { type CheckPart, nextCheck, tellFindings } from './rolling-check.ts';
 import type { RunReport } from './run-backup.ts';
 import { replayMoves, sendChanges, walkAll } from './send-changes.ts';
@@ -56,11 +58,13 @@ export interface OpenRunContext {
 /** What a completed run leaves for its report. */
 export type Done = Pick<
   RunReport,
-  'status' | 'run' | 'snapshot' | 'unread' | 'walk' | 'findings' | 'figures' | 'deletedFiles'
+  'status' | 'run' | 'snapshot' | 'unread' | 'walk' | 'findings' | 'grew' | 'resent' | 'figures' | 'deletedFiles'
 >;
 
 /** The most file names that a record holds. */
 const maxUnread = 1000;
+/** Directories that are named as those that grew. */
+const mostGrown = 10;
 /** The longest escaped name that the protocol carries. */
 const longestName = 16_384;
 
@@ -69,7 +73,14 @@ const longestName = 16_384;
  * it prepared anew, once.
  */
 export async function openRun(plan: Plan, sending: Sending, context: OpenRunContext): Promise<Done> {
-  const moved: Moved = { sentFiles: 0, sentBytes: 0, deletedFiles: 0, wireBytes: 0 };
+  const moved: Moved = {
+    sentFiles: 0,
+    sentBytes: 0,
+    deletedFiles: 0,
+    wireBytes: 0,
+    growth: new Growth(),
+    sentWhole: new SentWhole(),
+  };
   for (let again = false; ; again = true) {
     const prepared = await prepare(sending, context);
     try {
@@ -101,9 +112,10 @@ async function prepare(sending: Sending, context: OpenRunContext): Promise<Prepa
     whole: sending.keepsCatalogue,
   };
   const prepared = await session.persist('prepare', (connection) =>
-    ask(connection, 'prepare', request, PrepareReplySchema, { signal: session.signal }),
+    ask(connection, 'prepare', request, PrepareReplySchema, { timeoutMs: 3_600_000, signal: session.signal }),
   );
   context.onRun(prepared.run);
+  log.about?.({ run: prepared.run });
   log.debug(`run ${prepared.run}`);
   return prepared;
 }
@@ -211,9 +223,16 @@ async function complete(
   };
   const machine = await context.machine;
   const isKnown = machine === undefined || createHash('sha256').update(machine).digest('hex') === known;
+  const grew = moved.growth
+    .top(mostGrown)
+    .map((each) => ({ ...each, path: escapeName(Buffer.from(each.path, 'latin1')) }))
+    .filter(({ path }) => path.length <= longestName);
+  const { resent, sizes } = moved.sentWhole.compare(await readSizes(stateDir));
   const request: CompleteRequest = {
     run,
     status,
+    grew,
+    ...(resent.length === 0 ? {} : { resent }),
     unread: namesFor(unread),
     hooks: context.hooks.slice(0, 20),
     figures,
@@ -223,6 +242,7 @@ async function complete(
     // The server prunes before it answers, and waits for btrfs to give the space back.
     ask(connection, 'complete', request, CompleteReplySchema, { timeoutMs: 6 * 3_600_000, signal: session.signal }),
   );
+  await writeSizes(stateDir, sizes);
   // A run of single sources leaves the older catalogue: it still tells which files have another ctime.
   if (sending.keepsCatalogue) await forgetOthers(stateDir, run);
   log.step(`snapshot ${snapshot}`);
@@ -234,6 +254,8 @@ async function complete(
     unread,
     walk: sent.walk,
     findings: sent.check?.findings ?? [],
+    grew,
+    resent,
     figures: { ...figures, durationMs },
     deletedFiles: moved.deletedFiles,
   };

@@ -10,11 +10,13 @@ import type { RunId, SnapshotName } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
 import { type Lock, tryLock } from '../system/lock.ts';
 import type { Log } from '../system/log.ts';
+import type { Grown } from './growth.ts';
 import { type ClientHooks, clientHooks } from './hooks.ts';
 import { failedRun, finishedRun, type LastRun, readLastRun, writeLastRun } from './last-run.ts';
 import { collectMachine } from './machine/collect.ts';
 import { openRun } from './open-run.ts';
 import { type LeftOut, makePlan, type Plan } from './plan.ts';
+import type { Resent } from './resent.ts';
 import { decideSending } from './sending.ts';
 import { openSession, type Session } from './session.ts';
 import { showPath, toByteString } from './sources.ts';
@@ -64,7 +66,11 @@ export interface RunReport {
   readonly walk: string | null;
   /** Differences that only the rolling check saw, escaped: none is the promise. */
   readonly findings: readonly string[];
+  /** The directories that most of what was sent came from, escaped; the largest first. */
+  readonly grew: readonly Grown[];
   readonly excluded: readonly LeftOut[];
+  /** Compressed files that were sent whole again: see docs/reports.md. */
+  readonly resent: readonly Resent[];
   /** What ran before and after on this machine. */
   readonly hooks: readonly HookOutcome[];
 }
@@ -250,7 +256,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     };
     const deletedFiles = changes?.plan.send.deleted ?? 0;
     const walkWhy = changes === undefined ? 'there is no catalogue that helps' : null;
-    const nothing = { run: null, snapshot: null, unread: [], findings: [] };
+    const nothing = { run: null, snapshot: null, unread: [], findings: [], resent: [], grew: [] };
     return { ...common, ...nothing, status: 'ok', walk: walkWhy, figures, deletedFiles };
   }
   const done = await openRun(plan, sending, {

@@ -18,7 +18,9 @@ import type { RsyncItem } from '../system/rsync-output.ts';
 import { start } from '../system/run.ts';
 import { type SshConnection, SshError } from '../system/ssh.ts';
 import { type AttemptResult, decideNext, firstAttempt } from './attempts.ts';
+import type { Growth } from './growth.ts';
 import { ask, parseReply, refusalIn, ServerFailure } from './remote.ts';
+import type { SentWhole } from './resent.ts';
 import { attemptResultOf, type Session, whyOf } from './session.ts';
 
 /** A file that could not be copied. */
@@ -34,6 +36,10 @@ export interface Moved {
   sentBytes: number;
   deletedFiles: number;
   wireBytes: number;
+  /** Where they came from. */
+  readonly growth: Growth;
+  /** Compressed files that went whole. */
+  readonly sentWhole: SentWhole;
 }
 
 /** What a pass needs to know of its run. */
@@ -140,7 +146,13 @@ async function attemptTransfer(context: TransferContext, connection: SshConnecti
   const result = await runRsync(rsync, pass, {
     signal: session.signal,
     watcher: {
-      item: (item) => context.onItem?.(item),
+      item: (item) => {
+        if (item.kind === 'sent') {
+          addGrowth(moved.growth, item, pass);
+          moved.sentWhole.add(`/${item.name.toString('latin1')}`, item.sizeBytes, item.wireBytes);
+        }
+        context.onItem?.(item);
+      },
       progress: ({ bytes, bytesPerSecond }) => {
         const doneBytes = before + bytes;
         const total = context.expectedBytes;
@@ -178,6 +190,15 @@ async function attemptTransfer(context: TransferContext, connection: SshConnecti
     error: errorOf(context, result, outcome),
     unread,
   };
+}
+
+/** In place only what changed is written; everything else is written anew. */
+function addGrowth(growth: Growth, { name, sizeBytes, wireBytes }: RsyncItem, pass: RsyncPass): void {
+  growth.add(
+    `/${name.toString('latin1')}`,
+    wireBytes,
+    pass.kind === 'inPlace' ? Math.min(wireBytes, sizeBytes) : sizeBytes,
+  );
 }
 
 /** The receiver names files relative to its directory, and in a jail that lies at /data. */

@@ -75,6 +75,10 @@ export const CompleteRequestSchema = v.strictObject({
     /** Attempts after the first. */
     retries: Count,
   }),
+  /** The directories that most of the bytes came from, the largest first; `newBytes` is their new room before compression. */
+  grew: v.optional(
+    v.pipe(v.array(v.strictObject({ path: EscapedName, sentBytes: Count, newBytes: Count })), v.maxLength(20)),
+  ),
   /** Compressed files that were sent whole again though they are hardly larger or smaller: the largest 50 of them. */
   resent: v.optional(v.pipe(v.array(v.strictObject({ path: EscapedName, sizeBytes: Count })), v.maxLength(50))),
   /** The manifest of the machine (see machine.ts); left out when the server has the same one already. */

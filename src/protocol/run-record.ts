@@ -53,6 +53,7 @@ export const RunRecordSchema = v.object({
   /** The client's before the run, the server's at prepare and (in root's copy of the record) at complete. */
   hooks: v.optional(v.array(HookOutcomeSchema)),
   resent: CompleteRequestSchema.entries.resent,
+  grew: CompleteRequestSchema.entries.grew,
   /** What was damaged in `current` and is sent again by this run, escaped. */
   mending: v.optional(v.array(v.string())),
   /** When this client was last proven restorable, as known at the end of this run. */

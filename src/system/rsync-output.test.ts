@@ -8,19 +8,20 @@ describe("rsync's output", () => {
   });
 
   it('has items', () => {
-    expect(parseItem('=<f+++++++++ 12 srv/a b')).toEqual({
+    expect(parseItem('=<f+++++++++ 12 34 srv/a b')).toEqual({
       kind: 'sent',
       sizeBytes: 12,
+      wireBytes: 34,
       name: Buffer.from('srv/a b'),
       attributes: false,
     });
-    expect(parseItem('=.f........x 12 srv/a')).toMatchObject({ kind: 'changed', attributes: true });
+    expect(parseItem('=.f........x 12 0 srv/a')).toMatchObject({ kind: 'changed', attributes: true });
     // New, and to be looked at again, unless it is a file.
-    expect(parseItem('=cd+++++++++ 4096 srv/')).toMatchObject({ kind: 'changed', attributes: true });
-    expect(parseItem('=cS+++++++++ 0 srv/pipe')).toMatchObject({ kind: 'changed', attributes: true });
-    expect(parseItem('=<f+++++++++ 12 srv/a')).toMatchObject({ kind: 'sent', attributes: false });
-    expect(parseItem('=.d..t...... 4096 ./')).toMatchObject({ kind: 'changed', sizeBytes: 4096, attributes: false });
-    expect(parseItem('=*deleting   0 etc/old')).toMatchObject({ kind: 'deleted', name: Buffer.from('etc/old') });
+    expect(parseItem('=cd+++++++++ 4096 0 srv/')).toMatchObject({ kind: 'changed', attributes: true });
+    expect(parseItem('=cS+++++++++ 0 0 srv/pipe')).toMatchObject({ kind: 'changed', attributes: true });
+    expect(parseItem('=<f+++++++++ 12 34 srv/a')).toMatchObject({ kind: 'sent', attributes: false });
+    expect(parseItem('=.d..t...... 4096 0 ./')).toMatchObject({ kind: 'changed', sizeBytes: 4096, attributes: false });
+    expect(parseItem('=*deleting   0 0 etc/old')).toMatchObject({ kind: 'deleted', name: Buffer.from('etc/old') });
     expect(parseItem('sent 356 bytes')).toBeUndefined();
   });
 

@@ -17,13 +17,18 @@ export function decodeRsyncName(text: string): Buffer {
   return Buffer.concat(parts);
 }
 
-/** The `--out-format` that `parseItem` understands. */
+/** The `--out-format` of what is fetched. */
 export const itemFormat = '=%i %l %n';
+
+/** The same for `parseItem`, with what a file cost on the wire: so it is told when its sending has ended. */
+export const sentItemFormat = '=%i %l %b %n';
 
 /** One line of `--out-format`. */
 export interface RsyncItem {
   readonly kind: 'sent' | 'changed' | 'deleted';
   readonly sizeBytes: number;
+  /** Bytes that went over for its content. */
+  readonly wireBytes: number;
   /** Relative to the root, as bytes; a directory ends in a slash. */
   readonly name: Buffer;
   /**
@@ -35,12 +40,12 @@ export interface RsyncItem {
 
 /** A file that was sent, a change of something else, or a deletion; undefined for every other line. */
 export function parseItem(line: string): RsyncItem | undefined {
-  const match = /^=(.)(.{10}) +(\d+) (.*)$/.exec(line);
+  const match = /^=(.)(.{10}) +(\d+) (\d+) (.*)$/.exec(line);
   if (match === null) return undefined;
-  const [, update, flags = '', size, name = ''] = match;
+  const [, update, flags = '', size, wire, name = ''] = match;
   if (update === '*') {
     return flags.startsWith('deleting')
-      ? { kind: 'deleted', sizeBytes: 0, name: decodeRsyncName(name), attributes: false }
+      ? { kind: 'deleted', sizeBytes: 0, wireBytes: 0, name: decodeRsyncName(name), attributes: false }
       : undefined;
   }
   // %i is YXcstpoguax; a plus in the place of all of them stands for something new.
@@ -48,6 +53,7 @@ export function parseItem(line: string): RsyncItem | undefined {
   return {
     kind: update === '<' ? 'sent' : 'changed',
     sizeBytes: Number(size),
+    wireBytes: Number(wire),
     name: decodeRsyncName(name),
     attributes,
   };

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import {
-  itemFormat,
   parseErrors,
   parseItem,
   parseProgress,
@@ -10,6 +9,7 @@ import {
   type RsyncItem,
   type RsyncProgress,
   type RsyncStats,
+  sentItemFormat,
 } from './rsync-output.ts';
 import { start } from './run.ts';
 import { diesWithParent } from './ssh.ts';
@@ -107,7 +107,7 @@ export function rsyncArgv(connection: RsyncConnection, pass: RsyncPass): [string
     ...passFlags(pass, connection.rulesFile),
     `--timeout=${Math.max(1, Math.round(connection.ioTimeoutMs / 1000))}`,
     ...(connection.bwlimit === undefined ? [] : [`--bwlimit=${connection.bwlimit}`]),
-    `--out-format=${itemFormat}`,
+    `--out-format=${sentItemFormat}`,
     '--info=progress2,stats2',
     ...(connection.extraFlags ?? []),
     '-e',

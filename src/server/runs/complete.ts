@@ -69,6 +69,9 @@ async function closeRecord(store: Store, open: RunRecord, request: CompleteReque
     unread: request.unread.map((name) => escapeName(unescapeName(name))),
     figures: request.figures,
     hooks: [...(open.hooks ?? []), ...(request.hooks ?? []).map(safeHook)],
+    ...(request.grew === undefined
+      ? {}
+      : { grew: request.grew.map((each) => ({ ...each, path: escapeName(unescapeName(each.path)) })) }),
     ...(request.resent === undefined
       ? {}
       : { resent: request.resent.map((file) => ({ ...file, path: escapeName(unescapeName(file.path)) })) }),
