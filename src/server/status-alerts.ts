@@ -10,10 +10,12 @@ export interface AlarmingEvent {
   readonly what: string;
 }
 
+const drillCommand = 'byteback drill';
+
 /** Kinds of events that stay worth a look for some days, though nothing else of the status shows them. */
 const alarmingFor: Readonly<Record<string, { level: Alert['level']; days: number; fix: string }>> = {
   bitrot: { level: 'critical', days: 30, fix: 'byteback events' },
-  drill: { level: 'critical', days: 8, fix: 'byteback drill' },
+  drill: { level: 'critical', days: 8, fix: drillCommand },
   clock: { level: 'warning', days: 2, fix: 'timedatectl status' },
   'pruning-waits': { level: 'warning', days: 2, fix: 'byteback-prune --dry-run' },
   empty: { level: 'warning', days: 2, fix: 'byteback events' },
@@ -43,9 +45,11 @@ export function alertsOf(
   }
   for (const event of newestOfKind.values()) {
     const rule = alarmingFor[event.kind];
-    // A run that came through since says that it is over.
+    // A run that came through since, or a drill that went well, says that it is over.
     const client = clients.find(({ name }) => name === event.client);
-    const isOver = event.kind === 'run-failed' && (client?.newest?.at ?? '') > event.at;
+    const isOver =
+      (event.kind === 'run-failed' && (client?.newest?.at ?? '') > event.at) ||
+      (event.kind === 'drill' && (client?.lastProven?.at ?? '') > event.at);
     if (rule === undefined || isOver) continue;
     const fix = event.client === undefined ? rule.fix : withClient(rule.fix, event.client);
     alerts.push({ level: rule.level, client: event.client ?? null, what: event.what, fix });
@@ -54,8 +58,9 @@ export function alertsOf(
   return alerts.toSorted((a, b) => rank(a) - rank(b));
 }
 
+/** A drill is asked for on the client: the server has nothing to compare its files with. */
 function withClient(fix: string, client: string): string {
-  return fix === 'byteback drill' ? `byteback drill ${client}` : fix;
+  return fix === drillCommand ? `on ${client}: ${drillCommand}` : fix;
 }
 
 function alertsOfClient(client: ClientStatus, nowMs: number): Alert[] {

@@ -115,6 +115,14 @@ describe('alerts', () => {
     expect(alerts({}, [event('run-failed', 2)])).toMatchObject([{ level: 'warning', what: 'run-failed 2' }]);
   });
 
+  test('a drill that failed, until one goes well', () => {
+    const drill = { at: hoursAgo(30), kind: 'drill', client: 'web1', what: '2 of 20 files cannot be restored' };
+    expect(alerts({ lastProven: { at: hoursAgo(90), snapshot: null } }, [drill])).toMatchObject([
+      { level: 'critical', fix: 'on web1: byteback drill' },
+    ]);
+    expect(alerts({ lastProven: { at: hoursAgo(3), snapshot: null } }, [drill])).toEqual([]);
+  });
+
   test('the critical ones first', () => {
     const short = { ...store, ...tellSpace({ ...facts, metadataShort: true }) };
     const clients = [{ ...client, overdue: true, newest: { at: hoursAgo(40) } }] as unknown as ClientStatus[];
