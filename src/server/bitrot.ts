@@ -12,7 +12,17 @@ import {
   SnapshotNameSchema,
 } from '../protocol/names.ts';
 import { findUser } from '../system/accounts.ts';
-import { filesAt, listSubvolumes, namesOfInode, type ScrubCounts, scrub, unnamed } from '../system/btrfs-scrub.ts';
+import {
+  filesAt,
+  type Inode,
+  isUnreadable,
+  listSubvolumes,
+  namesOfInode,
+  type ScrubCounts,
+  scrub,
+  sectorsAt,
+  unnamed,
+} from '../system/btrfs-scrub.ts';
 import type { Clock } from '../system/clock.ts';
 import { isMissing, writeFileAtomically } from '../system/files.ts';
 import { tryLock } from '../system/lock.ts';
@@ -161,23 +171,26 @@ async function locate(
   const seen = new Set<string>();
   for (const address of addresses) {
     let hasFile = false;
-    for (const { subvolume, inode } of await filesAt(store.root, address)) {
-      const place = placeOf(subvolumes.get(subvolume));
-      if (place === undefined) continue;
+    for (const sector of sectorsAt(address)) {
+      const files = (await filesAt(store.root, sector)).flatMap((file) => {
+        const place = placeOf(store, subvolumes.get(file.subvolume));
+        return place === undefined ? [] : [{ ...file, ...place }];
+      });
+      if (!(await isBad(files))) continue;
       hasFile = true;
-      if (seen.has(`${subvolume} ${inode}`)) continue;
-      seen.add(`${subvolume} ${inode}`);
-      const { client, snapshot } = place;
-      const directory = snapshot === undefined ? store.currentDir(client) : store.snapshotDir(client, snapshot);
-      for (const path of await pathsOf(directory, inode)) {
-        const key = `${client} ${path}`;
-        const before = found.get(key) ?? { client, path, snapshots: [], current: 'whole', foundAt: now };
-        found.set(
-          key,
-          snapshot === undefined
-            ? { ...before, current: 'damaged' }
-            : { ...before, snapshots: [...before.snapshots, snapshot].toSorted() },
-        );
+      for (const { subvolume, inode, client, snapshot, directory } of files) {
+        if (seen.has(`${subvolume} ${inode}`)) continue;
+        seen.add(`${subvolume} ${inode}`);
+        for (const path of await pathsOf(directory, inode)) {
+          const key = `${client} ${path}`;
+          const before = found.get(key) ?? { client, path, snapshots: [], current: 'whole', foundAt: now };
+          found.set(
+            key,
+            snapshot === undefined
+              ? { ...before, current: 'damaged' }
+              : { ...before, snapshots: [...before.snapshots, snapshot].toSorted() },
+          );
+        }
       }
     }
     if (hasFile) placed += 1;
@@ -186,14 +199,28 @@ async function locate(
   return { damaged, unplaced: addresses.length - placed, placed };
 }
 
+/** Whether a sector is the bad one: any of the files that it belongs to tells. */
+async function isBad(files: readonly (Inode & { readonly directory: string })[]): Promise<boolean> {
+  for (const { directory, inode, offset } of files) {
+    const [name] = await namesOfInode(directory, inode);
+    // Without a name that can be told there is nothing to read; another one may have one.
+    if (name !== undefined) return isUnreadable(name, offset);
+  }
+  return false;
+}
+
 /** Whose subvolume it is: `clients/NAME/current`, or `clients/NAME/snapshots/SNAPSHOT`. */
-function placeOf(path: string | undefined) {
+function placeOf(store: Store, path: string | undefined) {
   const [, name = '', snapshotName] =
     /(?:^|\/)clients\/([^/]+)\/(?:current|snapshots\/([^/]+))$/.exec(path ?? '') ?? [];
   const client = parseClientName(name);
   const snapshot = snapshotName === undefined ? undefined : parseSnapshotName(snapshotName);
   if (client === undefined || (snapshotName !== undefined && snapshot === undefined)) return undefined;
-  return { client, snapshot };
+  return {
+    client,
+    snapshot,
+    directory: snapshot === undefined ? store.currentDir(client) : store.snapshotDir(client, snapshot),
+  };
 }
 
 /** The client's names of a file in one of its subvolumes, escaped. */

@@ -1,9 +1,10 @@
-import { lstat, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, open, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { BytebackError } from '../errors.ts';
 import { escapeName } from '../protocol/file-name.ts';
 import { kernelMessages, kernelTime } from './kernel-log.ts';
-import { ProgramError, run } from './run.ts';
+import { ProgramError, run, start } from './run.ts';
 
 /** What a scrub counted, of all devices. */
 export interface ScrubCounts {
@@ -105,10 +106,37 @@ export function badAddressesIn(messages: readonly string[], devices: ReadonlySet
   return [...addresses];
 }
 
-/** A file, by the subvolume that it lies in and its number there. */
+/** A file, by the subvolume that it lies in and its number there, and a place in it. */
 export interface Inode {
   readonly subvolume: number;
   readonly inode: bigint;
+  readonly offset: number;
+}
+
+/** A scrub since Linux 6.4 names the beginning of the 64 KiB in which the bad sector lies. */
+const stripeBytes = 65_536n;
+const sectorBytes = 4096n;
+
+/** The sectors that an address from the kernel's log may stand for. */
+export function sectorsAt(address: bigint): bigint[] {
+  if (address % stripeBytes !== 0n) return [address];
+  return Array.from({ length: Number(stripeBytes / sectorBytes) }, (_, at) => address + BigInt(at) * sectorBytes);
+}
+
+/** True when the disk does not give a place of a file; what is in memory of it is forgotten first. */
+export async function isUnreadable(path: Buffer, offset: number): Promise<boolean> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const forget = start(['dd', 'iflag=nocache', 'count=0', 'status=none'], { stdin: file.fd });
+    await forget.ended;
+    await file.read(Buffer.alloc(Number(sectorBytes)), 0, Number(sectorBytes), offset);
+    return false;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EIO') return true;
+    throw error;
+  } finally {
+    await file.close();
+  }
 }
 
 /** The files that a sector belongs to, in all subvolumes; none for what is no file's. Needs root. */
@@ -116,10 +144,13 @@ export async function filesAt(path: string, address: bigint): Promise<Inode[]> {
   const argv = ['btrfs', 'inspect-internal', 'logical-resolve', '-P', '-s', '65536', String(address), path] as const;
   // 1: it belongs to the file system's own structure, or to nothing any more.
   const { stdout } = await run(argv, { accept: [0, 1], timeoutMs: 600_000 });
-  return [...stdout.toString('utf8').matchAll(/^inode (\d+) offset \d+ root (\d+)$/gm)].map(([, inode, root]) => ({
-    subvolume: Number(root),
-    inode: BigInt(inode ?? 0),
-  }));
+  return [...stdout.toString('utf8').matchAll(/^inode (\d+) offset (\d+) root (\d+)$/gm)].map(
+    ([, inode, offset, root]) => ({
+      subvolume: Number(root),
+      inode: BigInt(inode ?? 0),
+      offset: Number(offset),
+    }),
+  );
 }
 
 /** Paths, relative to the file system's top, of all subvolumes, by their number. Needs root. */

@@ -70,7 +70,10 @@ export async function pullThrough(
       log.progress(undefined);
     }
     const next = decideNext(result, state, session.limits);
-    if (next.next === 'go on') return { files, bytes, failed };
+    // What the server cannot read it cannot read the second time either; and rsync (3.5.0) has been seen to wait for ever
+    // for a file with several names that it had already failed to bring.
+    const isPartial = result.kind === 'rsync' && result.exitCode === 23 && !result.diskFull;
+    if (next.next === 'go on' || isPartial) return { files, bytes, failed };
     if (next.next === 'give up') throw error;
     await session.waitFor(next.afterMs, whyOf(error), next.state);
     state = next.state;

@@ -50,7 +50,8 @@ export async function supervise(
     program.stderr === null
       ? Promise.resolve()
       : readErrorLines(program.stderr, (line) => {
-          failure ??= diskErrorIn(line);
+          // A file that cannot be read is named by rsync, and the others are sent all the same.
+          if (limits.watchSpaceAt !== undefined) failure ??= diskErrorIn(line);
           const jail = whyNoJail(line);
           if (jail !== undefined) failure ??= noJail(jail);
           onLine(line);
