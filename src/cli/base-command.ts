@@ -4,6 +4,7 @@ import { Command } from '@oclif/core/command';
 import * as Flags from '@oclif/core/flags';
 import { durationForm, parseDuration, parseSize, sizeForm } from '../config/units.ts';
 import { BytebackError, type ExitName } from '../errors.ts';
+import { isJournal } from '../output/journal.ts';
 import { createLogger, type TerminalLog } from '../output/logger.ts';
 import { printable } from '../output/printable.ts';
 import { durationInWords } from '../output/units.ts';
@@ -89,7 +90,11 @@ export abstract class BaseCommand extends Command {
     super(argv, config);
     this.#invocation = invocation;
     const type = this.constructor as typeof BaseCommand;
-    this.#log = createLogger({ program: invocation.program, steps: type.alwaysShowSteps });
+    this.#log = createLogger({
+      program: invocation.program,
+      steps: type.alwaysShowSteps,
+      journal: isJournal(process.stderr.fd),
+    });
   }
 
   /** What use cases are given. */

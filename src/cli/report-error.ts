@@ -2,6 +2,7 @@ import { CLIError } from '@oclif/core/errors';
 import { nearest } from '../config/nearest.ts';
 import { BytebackError, type ExitName, type Explanation, exitCodes, reasonOf } from '../errors.ts';
 import { errorForm } from '../output/error-form.ts';
+import { isJournal, journalLines } from '../output/journal.ts';
 import { printable } from '../output/printable.ts';
 import { escapeName } from '../protocol/file-name.ts';
 
@@ -28,11 +29,14 @@ export function reportError(error: unknown, context: ReportContext): ExitName {
       `${JSON.stringify({ ok: false, exit, exitCode: exitCodes[exit], ...explanation }, undefined, 2)}\n`,
     );
   } else {
-    process.stderr.write(errorForm(context.program, failure.explanation));
+    complain(errorForm(context.program, failure.explanation));
   }
-  if (context.debug && error instanceof Error && error.stack !== undefined)
-    process.stderr.write(`${printable(error.stack)}\n`);
+  if (context.debug && error instanceof Error && error.stack !== undefined) complain(`${printable(error.stack)}\n`);
   return failure.exit;
+}
+
+function complain(text: string): void {
+  process.stderr.write(isJournal(process.stderr.fd) ? journalLines('error', text) : text);
 }
 
 /** Anything that was thrown, as what a person needs to know. */

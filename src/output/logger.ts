@@ -1,5 +1,6 @@
 import type { Log, Progress } from '../system/log.ts';
 import { colorsFor, type Terminal } from './colors.ts';
+import { journalLines, type Priority } from './journal.ts';
 import { printable } from './printable.ts';
 import { progressLine } from './progress.ts';
 
@@ -12,6 +13,8 @@ export interface LoggerOptions {
   /** Steps only, as set-up shows them. */
   readonly steps?: boolean;
   readonly debug?: boolean;
+  /** The stream is the journal's: every line has its priority, and says which run and client it is about. */
+  readonly journal?: boolean;
 }
 
 /** A log that can be told how much to say once the flags are known, and that leaves no half line behind. */
@@ -34,13 +37,18 @@ export function createLogger(
   const colors = colorsFor(stream);
   let level: LoggerOptions = options;
   let shown = '';
+  let subject = '';
   let drawnAt = Number.NEGATIVE_INFINITY;
 
   const clear = () => {
     if (shown !== '') stream.write(clearLine);
   };
   /** Writes whole lines above the progress line, which is drawn again below them. */
-  const write = (text: string) => {
+  const write = (text: string, priority: Priority) => {
+    if (level.journal) {
+      stream.write(journalLines(priority, text, subject));
+      return;
+    }
     clear();
     stream.write(`${text}\n`);
     if (shown !== '') stream.write(shown);
@@ -49,16 +57,17 @@ export function createLogger(
 
   return {
     step(text) {
-      if (level.steps || level.verbose) write(indented(text, '  '));
+      // The journal has room for what was done; a person or a mail of cron has not.
+      if (level.steps || level.verbose || level.journal) write(indented(text, '  '), 'info');
     },
     info(text) {
-      if (level.verbose) write(`  ${indented(text, '  ')}`);
+      if (level.verbose) write(`  ${indented(text, '  ')}`, 'info');
     },
     warn(text) {
-      write(`${level.program}: ${colors.yellow('warning:')} ${indented(text, '  ')}`);
+      write(`${level.program}: ${colors.yellow('warning:')} ${indented(text, '  ')}`, 'warning');
     },
     debug(text) {
-      if (level.debug) write(colors.dim(`  debug: ${indented(text, '    ')}`));
+      if (level.debug) write(colors.dim(`  debug: ${indented(text, '    ')}`), 'debug');
     },
     progress(progress: Progress | undefined) {
       if (stream.isTTY !== true) return;
@@ -76,6 +85,9 @@ export function createLogger(
       clear();
       shown = line;
       stream.write(line);
+    },
+    about({ run, client }) {
+      subject = `${client === undefined ? '' : `${printable(client)} `}${printable(run)}: `;
     },
     configure(change) {
       level = { ...level, ...change };
