@@ -11,6 +11,7 @@ import { openSsh } from '../system/ssh.ts';
 import { attemptSsh } from '../system/ssh-attempt.ts';
 import { isOlder, programVersion } from '../system/versions.ts';
 import { ask } from './remote.ts';
+import type { Resent } from './resent.ts';
 import { readOwnStatus } from './status.ts';
 
 /** Everything that a client needs for its next run, looked at; nothing is changed. */
@@ -230,14 +231,31 @@ async function checkSchedule(paths: ClientPaths, clock: Clock): Promise<Verdict[
       { state: 'warning', what: `the last run failed: ${what}`, ...(why === undefined ? {} : { why }), fix },
     ];
   }
+  const advice = resentAdvice(lastRun.resent ?? []);
   return overdue
     ? [
         next,
+        ...advice,
         {
           state: 'warning',
           what: `the last snapshot was taken at ${lastRun.lastSnapshotAt}`,
           fix: 'byteback-backup --verbose',
         },
       ]
-    : [next, `the last run ended at ${lastRun.endedAt}: ${lastRun.status}`];
+    : [next, ...advice, `the last run ended at ${lastRun.endedAt}: ${lastRun.status}`];
+}
+
+/** Compressed files cost their whole size with each run, here and on the server. */
+function resentAdvice(resent: readonly Resent[]): Verdict[] {
+  const [largest] = resent;
+  if (largest === undefined) return [];
+  const more = resent.length === 1 ? '' : `, and ${resent.length - 1} more`;
+  return [
+    {
+      state: 'warning',
+      what: `sent whole again, though little in it can have changed: ${largest.path}${more}`,
+      why: 'a compressed file changes as a whole, so that each version takes its full size',
+      fix: 'leave it uncompressed, as the store compresses by itself, or use gzip --rsyncable or zstd --rsyncable',
+    },
+  ];
 }
