@@ -165,18 +165,22 @@ export async function listSubvolumes(path: string): Promise<Map<number, string>>
 }
 
 /**
- * The names of a file in a subvolume, as absolute paths in bytes. Each is looked at once more, so that a name with a line
- * end in it cannot pass for two; one that cannot be told is left out.
+ * The names of a file in a subvolume, as absolute paths in bytes. A name may have line ends in it: lines are put together
+ * until they name that very file, so that none passes for a file of somebody else.
  */
 export async function namesOfInode(subvolume: string, inode: bigint): Promise<Buffer[]> {
   const argv = ['btrfs', 'inspect-internal', 'inode-resolve', String(inode), subvolume] as const;
   const { stdout } = await run(argv, { accept: [0, 1] });
   const names: Buffer[] = [];
+  let rest = '';
   for (const line of stdout.toString('latin1').split('\n')) {
-    const name = Buffer.from(line, 'latin1');
-    if (name.length === 0) continue;
+    rest = rest === '' ? line : `${rest}\n${line}`;
+    if (rest === '') continue;
+    const name = Buffer.from(rest, 'latin1');
     const stat = await lstat(name, { bigint: true }).catch(() => undefined);
-    if (stat?.ino === inode) names.push(name);
+    if (stat?.ino !== inode) continue;
+    names.push(name);
+    rest = '';
   }
   return names;
 }

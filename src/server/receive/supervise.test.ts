@@ -93,12 +93,18 @@ describe('supervising', () => {
     expect(await supervise(program, { idleTimeoutMs: 500 }, say)).toEqual({ exitCode: 124, failure: undefined });
   });
 
+  it('lets a session that only reads go on past a file that the disk does not give', async () => {
+    const said = 'echo "rsync: [sender] read errors mapping \\"/data/x\\": Input/output error (5)" >&2; exit 23';
+    const reading = start(['sh', '-c', said], { stderr: 'pipe' });
+    expect(await supervise(reading, { idleTimeoutMs: 60_000 }, say)).toEqual({ exitCode: 23, failure: undefined });
+  });
+
   it('knows a full disk and a jail that cannot be built by their messages', async () => {
     const full = start(
       ['sh', '-c', 'echo "rsync: write failed on \\"/data/x\\": No space left on device (28)" >&2; exit 23'],
       { stderr: 'pipe' },
     );
-    expect(await supervise(full, { idleTimeoutMs: 60_000 }, say)).toMatchObject({
+    expect(await supervise(full, { idleTimeoutMs: 60_000, watchSpaceAt: '/' }, say)).toMatchObject({
       exitCode: 23,
       failure: { exit: 'storeFull' },
     });
