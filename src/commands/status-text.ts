@@ -4,7 +4,7 @@ import { type Column, table } from '../output/table.ts';
 import { countInWords, durationInWords, sizeInWords, timeInWords } from '../output/units.ts';
 import type { ClientStatus, Running, ServerStatus } from '../report/fleet.ts';
 
-/** How a server stands, for a person at a terminal of so many columns. */
+/** How a server stands, for a person at a terminal of so many columns; Infinity where nothing is to be cut or wrapped. */
 export function serverText(status: ServerStatus, columns: number): string {
   const { store, clients, alerts } = status;
   const now = Date.parse(status.at);
@@ -29,7 +29,7 @@ export function serverText(status: ServerStatus, columns: number): string {
     lines.push('');
   }
   if (clients.length === 0) return [...lines, 'no clients yet; for each one: byteback client invite NAME'].join('\n');
-  return [...lines, table(clients, clientColumns(now)).trimEnd(), ...moreDisk(status, columns)].join('\n');
+  return [...lines, table(clients, clientColumns(now, columns)).trimEnd(), ...moreDisk(status, columns)].join('\n');
 }
 
 /** For how many clients it is said what more disk would give: those whose history is the shortest. */
@@ -88,10 +88,15 @@ function shortly(ms: number): string {
   return `${Math.round(ms / 60_000)} min`;
 }
 
-function clientColumns(now: number): Column<ClientStatus>[] {
+/** What all columns but the first need, a short note included. */
+const otherColumns = 62;
+
+function clientColumns(now: number, columns: number): Column<ClientStatus>[] {
+  const room = Math.max(16, columns - otherColumns);
+  const cut = (name: string) => (name.length > room ? `${name.slice(0, room - 1)}…` : name);
   const age = (at: string) => shortly(Math.max(0, now - Date.parse(at)));
   return [
-    { title: 'client', text: ({ name }) => name },
+    { title: 'client', text: ({ name }) => cut(name) },
     { title: 'last', text: ({ newest }) => (newest === null ? 'none yet' : age(newest.at)), align: 'right' },
     { title: 'every', text: ({ rhythmMs }) => (rhythmMs === null ? '' : shortly(rhythmMs)), align: 'right' },
     {
@@ -111,14 +116,12 @@ function notesOn(client: ClientStatus, age: (at: string) => string): string[] {
     ...(client.overdue && client.registered ? ['OVERDUE'] : []),
     ...(client.pruningPaused === null ? [] : ['PAUSED']),
     ...(client.registered ? [] : ['no key']),
-    ...(client.newest?.status === 'partial'
-      ? [`partial: ${countInWords(client.newest.unread ?? 0, 'file')} unread`]
-      : []),
+    ...(client.newest?.status === 'partial' ? [`${client.newest.unread ?? 'some'} unread`] : []),
     ...(client.running.length > 0
       ? ['running']
       : client.openRunSince === null
         ? []
-        : [`unfinished run of ${age(client.openRunSince)}`]),
+        : [`unfinished ${age(client.openRunSince)}`]),
     ...(client.held === 0 ? [] : [`${client.held} held`]),
   ];
 }

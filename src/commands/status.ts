@@ -88,7 +88,8 @@ export class StatusCommand extends BaseCommand {
 
   #text({ server, client }: Report): string {
     const now = this.deps.clock.now();
-    const columns = process.stdout.columns ?? 80;
+    // What goes to a file or a program is neither cut nor wrapped.
+    const columns = process.stdout.columns ?? Number.POSITIVE_INFINITY;
     const texts = [
       ...(server === undefined ? [] : [serverText(server, columns)]),
       ...(client === undefined ? [] : [clientText(client, now)]),
