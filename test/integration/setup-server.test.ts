@@ -32,6 +32,7 @@ const written = [
   dropIn,
   '/etc/sudoers.d/byteback',
   '/etc/cron.d/byteback-prune',
+  '/etc/cron.d/byteback-report',
   '/etc/byteback/server.toml',
   '/etc/byteback/authorized_keys',
 ];
@@ -43,8 +44,13 @@ async function forgetServer(): Promise<void> {
     await rm(directory, { recursive: true, force: true });
   }
   if ((await command(['id', 'byteback'])).exitCode === 0) await command(['userdel', 'byteback']);
-  for (const path of ['/etc/byteback', '/etc/sudoers.d/byteback', '/etc/cron.d/byteback-prune'])
-    await rm(path, { recursive: true, force: true });
+  const paths = [
+    '/etc/byteback',
+    '/etc/sudoers.d/byteback',
+    '/etc/cron.d/byteback-prune',
+    '/etc/cron.d/byteback-report',
+  ];
+  for (const path of [...paths, '/var/spool/byteback']) await rm(path, { recursive: true, force: true });
   for (const name of ['byteback', '00-test']) await rm(`/etc/ssh/sshd_config.d/${name}.conf`, { force: true });
   for (const path of saved) await copyFile(`${scratch}/saved${path.replaceAll('/', '_')}`, path);
   for (const device of loopDevices.splice(0)) await must(['losetup', '-d', device]);

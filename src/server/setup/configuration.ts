@@ -44,6 +44,11 @@ user = ${JSON.stringify(user)}
 # stop = "10%"                # until this much is free again,
 # keep_last = 3               # and never the newest of a client
 
+# [mail]
+# admin = "root"              # who hears of what needs a person; try: byteback report --test
+# smtp = "smtps://user@mail.example.net:465"     # left out: by this machine's own sendmail
+# smtp_password_file = "/etc/byteback/smtp-password"
+
 # [default]                   # holds for every client; [client."web1.example.net"] for one
 # keep = "7d 4w 13m"
 `;

@@ -38,7 +38,7 @@ const reporting: Chore = {
 ${pathLine}
 */5 * * * * root /usr/bin/byteback report --send
 `,
-  words: 'send reports and alerts every five minutes',
+  words: 'mail every five minutes',
 };
 
 const scrubbing: Chore = {
