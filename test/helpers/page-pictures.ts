@@ -10,7 +10,10 @@ import { exampleFleet } from './example-fleet.ts';
 
 const [directory = '.'] = process.argv.slice(2);
 const page = renderPage(exampleFleet(Date.now() - 120_000));
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+const browser = await chromium.launch({
+  executablePath: '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-dev-shm-usage'],
+});
 try {
   const pictures = [
     { name: 'page-light', colorScheme: 'light', width: 1100, height: 2000 },

@@ -9,7 +9,10 @@ import { exampleFleet, exampleNow, hostileFleet, hostileTexts } from '../helpers
 let browser: Browser;
 
 beforeAll(async () => {
-  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+  browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-dev-shm-usage'],
+  });
 });
 afterAll(async () => {
   await browser?.close();
