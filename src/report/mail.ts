@@ -23,6 +23,7 @@ export type ReportedRun = Pick<
   | 'figures'
   | 'resent'
   | 'lastProven'
+  | 'grew'
 >;
 
 /** An event as a mail tells it: `ServerEvent` without what only the server needs. */
@@ -81,6 +82,7 @@ export function runReport(run: ReportedRun, context: MailContext): MailContent {
       ...(isEmpty ? [emptyBlock(run.client)] : []),
       { kind: 'facts', rows: factsOf(run) },
       ...namesBlock('These files could not be read on the client', unread),
+      ...grewBlock(run),
       ...resentBlock(run),
     ],
     footer: footerOf(context, 'report and errors'),
@@ -121,6 +123,15 @@ function namesBlock(title: string, names: readonly string[]): Block[] {
   if (names.length === 0) return [];
   const shown = names.slice(0, mostNames);
   return [{ kind: 'names', title, names: shown, more: names.length - shown.length }];
+}
+
+/** Directories that are worth naming; the record has more. */
+const mostGrown = 5;
+
+/** Where the bytes came from. */
+function grewBlock({ grew = [] }: ReportedRun): Block[] {
+  const names = grew.slice(0, mostGrown).map(({ path, newBytes }) => `${path}: ${sizeWords(newBytes)} new`);
+  return names.length === 0 ? [] : [{ kind: 'names', title: 'Where it came from', names, more: 0 }];
 }
 
 /** Compressed files that change as a whole: the store cannot share anything between their versions. */
