@@ -20,6 +20,7 @@ const entryPoints = {
   snapshot: 'src/cli/snapshot.ts',
   register: 'src/cli/register.ts',
   jailed: 'src/cli/jailed.ts',
+  local: 'src/cli/local.ts',
 };
 
 async function bundle(): Promise<void> {

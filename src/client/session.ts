@@ -27,7 +27,15 @@ export interface Session {
 
 export function openSession(
   target: SshTarget,
-  deps: { limits: RetryLimits; clock: Clock; log: Log; signal: AbortSignal; directory?: string },
+  deps: {
+    limits: RetryLimits;
+    clock: Clock;
+    log: Log;
+    signal: AbortSignal;
+    directory?: string;
+    /** Instead of ssh: how root on the server itself talks to it. */
+    open?: () => Promise<SshConnection>;
+  },
 ): Session {
   const { limits, clock, log, signal } = deps;
   let connection: SshConnection | undefined;
@@ -43,6 +51,10 @@ export function openSession(
       if (connection?.alive) return connection;
       await connection?.close();
       connection = undefined;
+      if (deps.open !== undefined) {
+        connection = await deps.open();
+        return connection;
+      }
       connection = await openSsh(target, {
         signal,
         ...(deps.directory === undefined ? {} : { directory: deps.directory }),

@@ -12,7 +12,11 @@ import { modeInWords, ownerInWords } from '../output/file-attributes.ts';
 import { table } from '../output/table.ts';
 import { countInWords, numberInWords, sizeInWords, timeInWords } from '../output/units.ts';
 import type { SnapshotEntry } from '../protocol/messages.ts';
+import { parseClientName } from '../protocol/names.ts';
+import { openServer } from '../server/open-server.ts';
+import { clientExists } from '../server/store.ts';
 import { localNames } from '../system/accounts.ts';
+import { localSessionArgv } from '../system/local-session.ts';
 
 /** What --json prints, by what was asked for. */
 type Result =
@@ -22,6 +26,14 @@ type Result =
   | MachineReport
   | { readonly snapshots: readonly SnapshotEntry[] }
   | { readonly deleted: readonly Deleted[] };
+
+/** On the server itself nothing is configured, and nothing is tried again. */
+const localConfig: RestoreDeps['config'] = {
+  destination: 'byteback@localhost:',
+  retryNumber: 0,
+  retryDelayMs: 0,
+  ioTimeoutMs: 3_600_000,
+};
 
 /** `byteback-restore`. */
 export class RestoreCommand extends BaseCommand {
@@ -40,6 +52,10 @@ export class RestoreCommand extends BaseCommand {
     {
       description: 'A file, to where it was; what it replaces is kept beside it',
       command: '<%= me %> --restore --in-place /etc/hosts',
+    },
+    {
+      description: 'On the server: a file of a client that is no more',
+      command: '<%= me %> --client web1 --restore --to /tmp/web1 /etc/hosts',
     },
     { description: 'What made the last backup grow', command: '<%= me %> --changed' },
     { description: 'How to make the whole machine anew, on paper before it is needed', command: '<%= me %> --machine' },
@@ -85,6 +101,11 @@ export class RestoreCommand extends BaseCommand {
     'in-place': Flags.boolean({ description: 'restore to where it was; shows what would be replaced, and asks' }),
     overwrite: Flags.boolean({ description: 'replace what is there, and do not keep it' }),
     'no-verify': Flags.boolean({ description: 'do not compare by checksums afterwards' }),
+    client: Flags.string({
+      helpValue: 'NAME',
+      description: 'on the server, as root: the files of this client, without ssh; names count from /',
+      exclusive: ['in-place'],
+    }),
     yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
   };
 
@@ -92,10 +113,21 @@ export class RestoreCommand extends BaseCommand {
     const { flags, argv } = await this.parse(RestoreCommand);
     const { log, clock, signal, env, confirm } = this.deps;
     const paths = clientPaths(env);
-    const config = await loadClientConfig(paths);
-    const deps: RestoreDeps = { config, paths, log, clock, signal, confirm, workingDirectory: process.cwd() };
+    const local = flags.client === undefined ? undefined : await this.#onTheServer(flags.client);
+    const config = local === undefined ? await loadClientConfig(paths) : localConfig;
+    const deps: RestoreDeps = {
+      ...(local === undefined ? {} : { local }),
+      config,
+      paths,
+      log,
+      clock,
+      signal,
+      confirm,
+      workingDirectory: process.cwd(),
+    };
     const which = {
-      paths: argv as string[],
+      // On the server there is no directory of the client's that a name could count from.
+      paths: (argv as string[]).map((path) => (local === undefined || path.startsWith('/') ? path : `/${path}`)),
       all: flags.all,
       ...(flags.snapshot === undefined ? {} : { snapshot: flags.snapshot }),
       ...(flags.at === undefined ? {} : { at: flags.at }),
@@ -142,6 +174,19 @@ export class RestoreCommand extends BaseCommand {
     );
     this.#showReport(report);
     return report;
+  }
+
+  /** How root on a server reads a client's snapshots: as the user that receives, in the same jail as over ssh. */
+  async #onTheServer(name: string): Promise<readonly [string, ...string[]]> {
+    const { store, account } = await openServer(this.deps.clock);
+    const client = parseClientName(name);
+    if (client === undefined || !(await clientExists(store, client))) {
+      throw new BytebackError('usage', {
+        what: `no client ${JSON.stringify(name)}`,
+        fix: 'see all of them with: byteback client list',
+      });
+    }
+    return localSessionArgv(account, client);
   }
 
   async #showSnapshots(deps: RestoreDeps): Promise<{ snapshots: readonly SnapshotEntry[] }> {

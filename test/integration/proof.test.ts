@@ -1,6 +1,7 @@
 import { appendFile, chmod, mkdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { must } from '../helpers/command.ts';
+import { compareTrees } from '../helpers/compare-trees.ts';
 import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
 
 // Is what the store holds what the client has? The whole snapshot compared, files drawn by the server, and a restore.
@@ -195,5 +196,37 @@ describe('a restore', () => {
     expect(await readFile(file, 'utf8')).toBe('Never touched\n');
     // Given once more, without the spoiler, it is put right.
     expect(await client.run(...words, '--overwrite')).toExitWith(0);
+  });
+});
+
+describe('on the server, root', () => {
+  const onServer = (...words: string[]) => machine.clientToBe('root').run('byteback-restore', '--client', ...words);
+
+  it('lists and restores for a client, without ssh, with all that belongs to a file', async () => {
+    const listed = await onServer('web1', `${tree}/page`);
+    expect(listed).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(listed.stdout).toContain(`${tree}/page`);
+    expect((await onServer('web1', '--snapshots')).stdout).toContain((await machine.snapshots('web1')).at(-1));
+    expect((await onServer('web1', '--machine')).stdout).toContain('byteback client invite web1 --replace');
+    await machine.stopSshd();
+    const out = `${machine.disk}/of-web1`;
+    const restored = await onServer('web1', '--restore', '--all-files', '--to', out);
+    await machine.startSshd();
+    expect(restored).toExitWith(0);
+    expect(restored.stdout).toContain('compared with the server by checksums');
+    expect(await compareTrees(tree, `${out}${tree}`, { except: ['left out.tmp'] })).toEqual([]);
+  });
+
+  it('is led by no name: a client that is none, and the files of the server itself, are refused', async () => {
+    for (const name of ['web2', '../web1', '-x', '']) {
+      expect(await onServer(name, '/etc/passwd')).toMatchObject({ exitCode: 2 });
+    }
+    expect(await onServer('web1', '--restore', '--in-place', `${tree}/page`)).toMatchObject({ exitCode: 2 });
+  });
+
+  it('reads as the user that receives: that program writes nothing, and is nobody else\u2019s way in', async () => {
+    const local = ['/usr/lib/byteback/node', '/usr/lib/byteback/local.mjs', 'web1', 'localhost'];
+    const refused = await machine.clientToBe('root').run(...local, 'prepare');
+    expect(refused).toMatchObject({ exitCode: 12, stdout: expect.stringContaining('only reading') });
   });
 });

@@ -1,5 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ClientConfig } from '../../config/client-config.ts';
 import { parseDestination, rsyncHost } from '../../protocol/destination.ts';
 import { escapeName } from '../../protocol/file-name.ts';
 import { type SnapshotName, snapshotTime } from '../../protocol/names.ts';
@@ -37,7 +38,7 @@ const longestRunMs = 24 * 3_600_000;
  */
 export async function verifySnapshot(
   options: { readonly snapshot?: string; readonly at?: string },
-  deps: RestoreDeps,
+  deps: RestoreDeps & { readonly config: ClientConfig },
 ): Promise<VerifyReport> {
   const { config, paths, log, signal } = deps;
   const session = openRestoreSession(deps, true);

@@ -12,6 +12,7 @@ import {
 } from '../../protocol/messages.ts';
 import type { SnapshotName } from '../../protocol/names.ts';
 import type { Clock } from '../../system/clock.ts';
+import { localConnection } from '../../system/local-session.ts';
 import type { Log } from '../../system/log.ts';
 import { ask, ServerFailure } from '../remote.ts';
 import { openSession, type Session } from '../session.ts';
@@ -31,8 +32,16 @@ export interface WhichVersions {
   readonly all: boolean;
 }
 
+/** What of the configuration counts for a restore. */
+export type RestoreConfig = Pick<
+  ClientConfig,
+  'destination' | 'retryNumber' | 'retryDelayMs' | 'ioTimeoutMs' | 'bwlimit'
+>;
+
 export interface RestoreDeps {
-  readonly config: ClientConfig;
+  readonly config: RestoreConfig;
+  /** On the server itself: the program, with its arguments, that answers there instead of ssh. */
+  readonly local?: readonly [string, ...string[]];
   readonly paths: ClientPaths;
   readonly log: Log;
   readonly clock: Clock;
@@ -70,7 +79,9 @@ export function openRestoreSession(deps: RestoreDeps, patient: boolean): Session
     retryNumber: patient ? config.retryNumber : 0,
     retryDelayMs: Math.min(config.retryDelayMs, longestRetryDelayMs),
   };
-  return openSession(target, { limits, clock, signal, log: { ...log, info: (text) => log.warn(text) } });
+  const { local } = deps;
+  const open = local === undefined ? {} : { open: async () => localConnection(local) };
+  return openSession(target, { ...open, limits, clock, signal, log: { ...log, info: (text) => log.warn(text) } });
 }
 
 /** All snapshots of this machine, oldest first. */

@@ -18,7 +18,7 @@ import {
   RegisterRequestSchema,
   VersionsRequestSchema,
 } from '../../protocol/messages.ts';
-import type { ClientName, RunId } from '../../protocol/names.ts';
+import { type ClientName, parseClientName, type RunId } from '../../protocol/names.ts';
 import type { Refusal as Unparsed } from '../../protocol/rsync-options.ts';
 import { tryLock } from '../../system/lock.ts';
 import { authorise } from '../authorise.ts';
@@ -59,6 +59,28 @@ export async function receive(call: ReceiveCall): Promise<number> {
     return await serve(parseCommand(text), call, who);
   } catch (error) {
     return refuse(error, { ...call, moves }, who);
+  }
+}
+
+/** What root may ask on the server itself: to look, and to bring back. */
+const localVerbs: readonly string[] = ['ping', 'snapshots', 'versions', 'find', 'changes', 'machine', 'restore'];
+
+/**
+ * Serves one session of root on the server itself, for one client: reads, and nothing else. Who the caller is was told by
+ * the kernel: this runs as the user that receives, who may read all of this anyway.
+ */
+export async function receiveLocally(name: string, call: ReceiveCall): Promise<number> {
+  const text = call.env['SSH_ORIGINAL_COMMAND'];
+  const who: Refused = { connection: undefined };
+  try {
+    const client = parseClientName(name);
+    const command = parseCommand(text);
+    if (client === undefined || !('verb' in command) || !localVerbs.includes(command.verb)) {
+      throw new BytebackError('refused', { what: 'the command is refused', why: 'only reading is done from here' });
+    }
+    return await serveClient(command, client, await loadServerConfig(), call, who);
+  } catch (error) {
+    return refuse(error, { ...call, moves: /^restore /.test(text ?? '') }, who);
   }
 }
 
