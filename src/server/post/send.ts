@@ -1,10 +1,11 @@
 import { hostname } from 'node:os';
 import { serverPaths } from '../../config/paths.ts';
 import { loadServerConfig } from '../../config/server-config.ts';
-import { BytebackError } from '../../errors.ts';
+import { BytebackError, reasonOf } from '../../errors.ts';
 import type { Clock } from '../../system/clock.ts';
 import { openJournal } from '../../system/journal.ts';
 import type { Log } from '../../system/log.ts';
+import { collectSshdRefusals } from '../sshd-refusals.ts';
 import { openStore } from '../store.ts';
 import type { Drained } from './drain.ts';
 import { postRound, type RoundDeps } from './round.ts';
@@ -44,7 +45,11 @@ export async function sendPost({ log, clock }: { log: Log; clock: Clock }): Prom
     },
   };
   try {
-    return await postRound(await thisServersPost({ log: both, clock }));
+    const deps = await thisServersPost({ log: both, clock });
+    const collected = async () => collectSshdRefusals(await deps.openStore(), { clock, user: deps.config.user });
+    // A store that is away is told by the round itself.
+    await collected().catch((error: unknown) => both.debug(`the log of sshd cannot be read: ${reasonOf(error)}`));
+    return await postRound(deps);
   } finally {
     await journal.close();
   }
