@@ -167,7 +167,8 @@ describe('the installed packages', () => {
     expect(await readFile('/usr/local/lib/systemd/system/byteback-prune.service', 'utf8')).toContain(
       'ExecStart=/usr/local/bin/byteback-prune\n',
     );
-    expect(await readFile('/usr/local/lib/byteback/byteback-receive', 'utf8')).not.toContain('/usr/lib/byteback');
+    const unchanged = await command(['grep', '-rlE', '/usr/(lib|bin)/byteback', '/usr/local/lib', '/usr/local/bin']);
+    expect(unchanged.stdout).toBe('');
     expect(await command([install], { env: { PREFIX: '/opt' } })).toExitWith(2);
     await must(['sh', '-c', 'rm -rf /usr/local/bin/byteback* /usr/local/lib/byteback /usr/local/lib/systemd']);
   });
