@@ -22,6 +22,9 @@ export const changes = (share: number): BenchCase => ({
       if (share > 0) await changeFiles(tree, files, share, 100 + round);
       await settle();
       await inTurns(bench, runners, round, tell);
+      // The same without a part of the tree to check, so that what the check costs is seen.
+      const again = share === 0 ? runners.find(({ tool }) => tool === 'byteback') : undefined;
+      if (again !== undefined) tell('byteback, no check due', await again.target.backup());
     }
     await disposeAll(runners);
     await rm(tree, { recursive: true });
