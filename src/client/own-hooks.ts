@@ -38,7 +38,8 @@ export async function withCalls(
     return report;
   } catch (error) {
     await begun;
-    await signal('fail');
+    // Another run is going on: that one says how it ends.
+    if (!(error instanceof BytebackError && error.exit === 'locked')) await signal('fail');
     const explained = error instanceof BytebackError ? error.explanation : { what: reasonOf(error) };
     const exitCode = error instanceof BytebackError ? error.exitCode : exitCodes.bug;
     await post({ status: 'failed', exitCode, error: explained });

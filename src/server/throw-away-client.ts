@@ -15,6 +15,11 @@ export function throwAwayName(purpose: 'setup-proof' | 'doctor-proof'): ClientNa
   return name;
 }
 
+/** True for what was made to try something out: nobody needs to hear of it. */
+export function isThrowAway(client: string): boolean {
+  return client.endsWith(throwAwaySuffix);
+}
+
 async function ifThere(action: () => Promise<void>): Promise<void> {
   try {
     await action();
@@ -31,7 +36,7 @@ async function removeSubvolume(path: string): Promise<void> {
 
 /** Deletes a throw-away client, its snapshots and every trace of it, whatever part of it there is. */
 export async function removeThrowAwayClient(store: Store, client: ClientName): Promise<void> {
-  if (!client.endsWith(throwAwaySuffix)) throw new Error('only a throw-away client is thrown away');
+  if (!isThrowAway(client)) throw new Error('only a throw-away client is thrown away');
   if (await clientExists(store, client)) {
     await requireRootsDirectory(store.clientDir(client));
     await ifThere(async () => {

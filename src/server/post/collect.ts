@@ -13,6 +13,7 @@ import { isMissing } from '../../system/files.ts';
 import { readEvents, recordEvent, type ServerEvent } from '../events.ts';
 import { findOverdue } from '../overdue.ts';
 import { listClientNames, type Store } from '../store.ts';
+import { isThrowAway } from '../throw-away-client.ts';
 import type { Post, PostState } from './spool.ts';
 
 const minuteMs = 60_000;
@@ -61,6 +62,7 @@ export async function collect(before: PostState, deps: CollectDeps): Promise<{ m
   const { storeDown: _, ...state } = { ...before, runs: { ...before.runs } };
   const made: Made[] = [];
   for (const client of await listClientNames(store)) {
+    if (isThrowAway(client)) continue;
     const known = before.runs[client] ?? { directoryMs: 0 };
     const { runs, directoryMs } = await newRuns(store, client, { known, begunAt: before.begunAt });
     for (const run of runs) made.push(...(await madeOfRun(run, { ...deps, record })));
@@ -202,7 +204,8 @@ const repeatedKinds = new Set(['pruning-waits', 'clock']);
 
 function withoutRepeats(events: readonly ServerEvent[], before: Readonly<Record<string, string>>) {
   const seldom: Record<string, string> = { ...before };
-  const rare = events.filter(({ kind, at }) => {
+  const rare = events.filter(({ kind, at, client }) => {
+    if (client !== undefined && isThrowAway(client)) return false;
     if (!repeatedKinds.has(kind)) return true;
     const told = seldom[kind];
     if (told !== undefined && Math.abs(Date.parse(at) - Date.parse(told)) < dayMs) return false;
