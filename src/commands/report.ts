@@ -55,7 +55,7 @@ export class ReportCommand extends BaseCommand {
     const { log, clock } = this.deps;
     if (flags.send) {
       const done = await sendPost({ log, clock });
-      if (done !== undefined) log.step(`sent ${countInWords(done.sent, 'mail or call')}, ${done.waiting} wait`);
+      if (done !== undefined) log.step(`sent ${countInWords(done.sent, 'message')}, ${done.waiting} wait`);
       return { sent: done?.sent ?? 0, waiting: done?.waiting ?? null };
     }
     if (flags.test) {

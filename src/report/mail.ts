@@ -242,6 +242,18 @@ export function alertMail(events: readonly ToldEvent[], context: MailContext, ke
 }
 
 function listOf(events: readonly ToldEvent[]): Block[] {
+  const [only] = events;
+  if (only !== undefined && events.length === 1) {
+    // What happened is the title already.
+    const { why, ...item } = itemOf(only);
+    return [
+      {
+        kind: 'items',
+        title: why === undefined ? 'What happened' : 'Why',
+        items: [{ ...item, what: why ?? item.what }],
+      },
+    ];
+  }
   const shown = events.slice(0, mostNames);
   const left = countEvents(events.slice(mostNames));
   const items: Block = { kind: 'items', title: 'What happened', items: shown.map(itemOf) };

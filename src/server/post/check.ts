@@ -34,7 +34,7 @@ export async function checkMail({ mail }: Pick<ServerConfig, 'mail'>, clock: Clo
     const age = ageWords(clock.now().getTime() - Date.parse(oldest.madeAt));
     verdicts.push({
       state: 'warning',
-      what: `${countWords(waiting.length, 'mail or call')} did not go yet, the oldest for ${age}: ${shown(oldest.post)}`,
+      what: `${countWords(waiting.length, 'message')} did not go yet, the oldest for ${age}: ${shown(oldest.post)}`,
       ...(oldest.lastError === undefined ? {} : { why: oldest.lastError }),
       fix: 'byteback report --test',
     });
