@@ -8,27 +8,16 @@ import { logSecurityEvent } from '../system/system-log.ts';
 import { type Counters, CountersSchema, count, due } from './event-counting.ts';
 import type { Store } from './store.ts';
 
-/** What happens to whom; open, so that a new kind needs no change here. */
-export const eventKinds = [
-  'refusal',
-  'growth',
-  'destroys',
-  'clock',
-  'bitrot',
-  'drill',
-  'overdue',
-  'empty',
-  'run-failed',
-  'pruning-waits',
-  'hook',
-] as const;
-
 const Text = v.pipe(v.string(), v.maxLength(2000));
 
 /** One line of `.byteback/events.jsonl`: something the admin should hear of. Every text is escaped already. */
 export const ServerEventSchema = v.object({
   /** ISO time, the server's clock. */
   at: v.pipe(v.string(), v.isoTimestamp()),
+  /**
+   * What sort of thing it is: refusal, hook, growth, destroys, clock, bitrot, drill, overdue, empty, run-failed, pruning-waits;
+   * open, so that a new one needs no change here.
+   */
   kind: Text,
   client: v.optional(Text),
   run: v.optional(Text),
