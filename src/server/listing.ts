@@ -26,13 +26,13 @@ const lookUpTimeoutMs = 300_000;
 /** A client's snapshots, oldest first, each with what its run said of itself. */
 export async function listSnapshots(store: Store, client: ClientName): Promise<SnapshotEntry[]> {
   const names = await listSnapshotNames(store, client);
-  const entries: SnapshotEntry[] = [];
-  for (const snapshot of names) {
-    // A record that is damaged hides no snapshot.
-    const record = await readRecord(store.snapshotRunFile(client, snapshot)).catch(() => undefined);
-    entries.push({ snapshot, status: record?.status ?? 'unknown' });
-  }
-  return entries;
+  return Promise.all(
+    names.map(async (snapshot) => {
+      // A record that is damaged hides no snapshot.
+      const record = await readRecord(store.snapshotRunFile(client, snapshot)).catch(() => undefined);
+      return { snapshot, status: record?.status ?? 'unknown' } as const;
+    }),
+  );
 }
 
 /**

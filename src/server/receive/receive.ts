@@ -144,8 +144,12 @@ async function serveClient(
       return reply(call, { ok: true, snapshots: await listSnapshots(store, client) });
     case 'versions': {
       const { paths } = await requestOf(call, VersionsRequestSchema);
-      const snapshots = await listSnapshots(store, client);
-      return reply(call, { ok: true, snapshots, versions: await listVersions(store, client, paths) });
+      // The look-up in the jail and the records of the runs need nothing of each other: a person waits.
+      const [snapshots, versions] = await Promise.all([
+        listSnapshots(store, client),
+        listVersions(store, client, paths),
+      ]);
+      return reply(call, { ok: true, snapshots, versions });
     }
     case 'find':
       return reply(call, {
