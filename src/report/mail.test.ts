@@ -102,6 +102,13 @@ describe('what came from a client', () => {
   });
 });
 
+it('alerts of alike events are one line with their number', () => {
+  const event = { at: '2026-11-20T03:00:00Z', kind: 'refusal', client: 'web1', what: 'prepare is refused' };
+  const { text } = alertMail([event, { ...event, count: 9 }, { ...event, client: 'web2' }], context);
+  expect(text.match(/prepare is refused/g)).toHaveLength(3);
+  expect(text).toContain('web1 · 10 times');
+});
+
 describe('subjects', () => {
   it('sort by how bad it is, then by client and time', () => {
     const at = '2026-11-20T03:00:00Z';

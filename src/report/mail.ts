@@ -241,7 +241,19 @@ export function alertMail(events: readonly ToldEvent[], context: MailContext, ke
   });
 }
 
-function listOf(events: readonly ToldEvent[]): Block[] {
+/** Events that say the same, as one with their number. */
+function merged(events: readonly ToldEvent[]): ToldEvent[] {
+  const alike = new Map<string, ToldEvent>();
+  for (const event of events) {
+    const key = JSON.stringify([event.kind, event.client, event.check, event.what, event.why]);
+    const known = alike.get(key);
+    alike.set(key, known === undefined ? event : { ...known, count: (known.count ?? 1) + (event.count ?? 1) });
+  }
+  return [...alike.values()];
+}
+
+function listOf(all: readonly ToldEvent[]): Block[] {
+  const events = merged(all);
   const [only] = events;
   if (only !== undefined && events.length === 1) {
     // What happened is the title already.
