@@ -43,7 +43,8 @@ export async function complete(
     const snapshot = record.snapshot;
     if (snapshot === undefined) throw new Error('a completed run has a snapshot');
     await takeSnapshot(store, client, snapshot);
-    await copyRecord(store, record);
+    // A copy that is there has what hooks said afterwards, too.
+    if ((await readRecord(store.runRecordFile(client, record.run))) === undefined) await copyRecord(store, record);
     await recordMended(store, clock, client, record.mending ?? []);
     return { ok: true, run: record.run, snapshot };
   } catch (error) {
