@@ -15,7 +15,7 @@ beforeAll(async () => {
   await truncate(machine.image, 1024 ** 3);
   await must(['mkfs.btrfs', '-q', machine.image]);
   await mkdir('/byteback', { recursive: true });
-  await must(['mount', '-o', 'loop,user_subvol_rm_allowed', machine.image, '/byteback']);
+  await must(['mount', '-o', 'loop,nodev,nosuid,noexec,noatime', machine.image, '/byteback']);
   await must(['useradd', '--system', '--home-dir', '/byteback', '--shell', '/bin/bash', 'original']);
   await mkdir(old);
   await must(['btrfs', 'subvolume', 'create', join(old, 'current')]);
