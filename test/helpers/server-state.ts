@@ -3,10 +3,13 @@ import { command, must } from './command.ts';
 
 const watched = ['/byteback', '/etc/byteback', '/etc/sudoers.d', '/etc/ssh', '/usr/lib/byteback', '/etc/passwd'];
 
+/** What the server itself notes of an attack, and the time of the directory that it stands in. */
+const notes = /^\/byteback\/\.byteback(?:\/events[^|/]*)?\|/;
+
 /** One line a file. Two equal states mean that nothing was made, changed, moved or deleted. */
 export async function serverState({ but }: { but?: RegExp } = {}): Promise<string[]> {
   const { stdout } = await must(['find', ...watched, '-printf', '%p|%y|%i|%m|%U:%G|%s|%n|%T@|%C@\n']);
-  const lines = stdout.split('\n').filter((line) => line !== '' && but?.test(line) !== true);
+  const lines = stdout.split('\n').filter((line) => line !== '' && !notes.test(line) && but?.test(line) !== true);
   const planted = await command(['find', '/', '-xdev', '-maxdepth', '3', '-name', '*PWNED*']);
   return [...lines, planted.stdout].sort();
 }
