@@ -126,7 +126,6 @@ export const DrilledFileSchema = v.strictObject({
   /** As in a version. */
   mtime: v.pipe(v.string(), v.regex(/^-?\d{1,20}\.\d{9}$/)),
 });
-export type DrilledFile = v.InferOutput<typeof DrilledFileSchema>;
 
 /** `proof`: the answer to a drill. */
 export const ProofRequestSchema = v.strictObject({

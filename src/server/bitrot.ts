@@ -9,7 +9,9 @@ import {
   ClientNameSchema,
   parseClientName,
   parseSnapshotName,
+  type SnapshotName,
   SnapshotNameSchema,
+  snapshotNameAt,
 } from '../protocol/names.ts';
 import { findUser } from '../system/accounts.ts';
 import {
@@ -274,26 +276,25 @@ export async function recordMended(
   clock: Clock,
   client: ClientName,
   mended: readonly string[],
+  snapshot: SnapshotName,
 ): Promise<void> {
   if (mended.length === 0) return;
   const now = clock.now().toISOString();
   const paths = new Set(mended);
-  const existing = new Set<string>(await listSnapshotNames(store, client));
-  const after = await changeBitrot(store, clock, (bitrot) => ({
-    ...bitrot,
-    damaged: bitrot.damaged
-      .map(
-        (damage): Damage =>
-          damage.client === client && paths.has(damage.path) && damage.current === 'damaged'
-            ? { ...damage, current: 'sent again', mendedAt: now }
-            : damage,
-      )
-      .map((damage) =>
-        damage.client === client
-          ? { ...damage, snapshots: damage.snapshots.filter((snapshot) => existing.has(snapshot)) }
-          : damage,
-      ),
-  }));
+  const existing = await listSnapshotNames(store, client);
+  const after = await changeBitrot(store, clock, (bitrot) => {
+    // Snapshots taken after the scrub and before this run hold what was damaged then.
+    const since = snapshotNameAt(new Date(bitrot.scrubbedAt ?? now));
+    const between = existing.filter((name) => name >= since && name < snapshot);
+    const mend = (damage: Damage): Damage => {
+      if (damage.client !== client) return damage;
+      const isMended = damage.current === 'damaged' && paths.has(damage.path);
+      const known = new Set([...damage.snapshots, ...(isMended ? between : [])]);
+      const snapshots = existing.filter((name) => known.has(name));
+      return isMended ? { ...damage, snapshots, current: 'sent again', mendedAt: now } : { ...damage, snapshots };
+    };
+    return { ...bitrot, damaged: bitrot.damaged.map(mend) };
+  });
   const its = after.damaged.filter((damage) => damage.client === client && damage.mendedAt === now);
   if (its.length === 0) return;
   const left = its.filter(({ snapshots }) => snapshots.length > 0);

@@ -203,6 +203,7 @@ describe('on the server, root', () => {
   const onServer = (...words: string[]) => machine.clientToBe('root').run('byteback-restore', '--client', ...words);
 
   it('lists and restores for a client, without ssh, with all that belongs to a file', async () => {
+    expect(await client.run('byteback-backup')).toExitWith(0);
     const listed = await onServer('web1', `${tree}/page`);
     expect(listed).toMatchObject({ exitCode: 0, stderr: '' });
     expect(listed.stdout).toContain(`${tree}/page`);

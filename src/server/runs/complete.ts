@@ -45,7 +45,7 @@ export async function complete(
     await takeSnapshot(store, client, snapshot);
     // A copy that is there has what hooks said afterwards, too.
     if ((await readRecord(store.runRecordFile(client, record.run))) === undefined) await copyRecord(store, record);
-    await recordMended(store, clock, client, record.mending ?? []);
+    await recordMended(store, clock, client, record.mending ?? [], snapshot);
     return { ok: true, run: record.run, snapshot };
   } catch (error) {
     throw fullOrElse(error);

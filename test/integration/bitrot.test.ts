@@ -1,0 +1,157 @@
+import { randomBytes } from 'node:crypto';
+import { appendFile, link, mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { must } from '../helpers/command.ts';
+import { compareTrees } from '../helpers/compare-trees.ts';
+import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
+
+// A disk forgets: bytes of a file are changed on the image of the store, behind the file system's back.
+let machine: InstalledMachine;
+let client: TestClient;
+let tree = '';
+let names: string[] = [];
+
+interface Report {
+  status: string;
+  uncorrectable: number;
+  unplaced: number;
+  damaged: { client: string; path: string; snapshots: string[]; current: string; mendedAt?: string }[];
+}
+const scrub = async (...words: string[]) => {
+  const outcome = await machine.clientToBe('root').run('byteback', 'scrub', '--json', ...words);
+  return { exitCode: outcome.exitCode, stderr: outcome.stderr, report: JSON.parse(outcome.stdout) as Report };
+};
+const events = async () =>
+  (await readFile('/byteback/.byteback/events.jsonl', 'utf8').catch(() => ''))
+    .split('\n')
+    .filter((line) => line.includes('"kind":"bitrot"'))
+    .map((line) => JSON.parse(line) as { client: string; what: string; why: string });
+
+/** Where the first byte of a stored file lies on the image. */
+async function placeOnImage(file: string): Promise<number> {
+  await must(['sync']);
+  const extents = (await must(['filefrag', '-v', file])).stdout;
+  const logical = Number(/^\s+0:\s+\d+\.\.\s*\d+:\s+(\d+)\.\./m.exec(extents)?.[1]) * 4096;
+  const device = (await must(['findmnt', '--noheadings', '--output', 'SOURCE', '/byteback'])).stdout.trim();
+  const chunks = (await must(['btrfs', 'inspect-internal', 'dump-tree', '-t', 'chunk', device])).stdout;
+  for (const [, start, length, offset] of chunks.matchAll(
+    /CHUNK_ITEM (\d+)\)[\s\S]*?\n\s+length (\d+) [\s\S]*?stripe 0 devid 1 offset (\d+)/g,
+  )) {
+    const from = Number(start);
+    if (from <= logical && logical < from + Number(length)) return Number(offset) + logical - from;
+  }
+  throw new Error(`nothing at ${logical}`);
+}
+
+/** Writes over some bytes, and makes the kernel forget what it had read. */
+async function spoil(file: string): Promise<void> {
+  const place = await placeOnImage(file);
+  const image = await open(machine.image, 'r+');
+  await image.write(Buffer.from('these bytes are wrong'), 0, 21, place + 100);
+  await image.sync();
+  await image.close();
+  await must(['umount', '/byteback']);
+  await must(['mount', '/byteback']);
+}
+
+beforeAll(async () => {
+  machine = await installedMachine({ size: '1G' });
+  client = await machine.client('web1');
+  const other = await machine.client('web2');
+  tree = `${machine.disk}/tree`;
+  await mkdir(`${tree}/deep`, { recursive: true });
+  await writeFile(`${tree}/deep/photo`, randomBytes(300_000));
+  await link(`${tree}/deep/photo`, `${tree}/same photo\nwith two names`);
+  await writeFile(`${tree}/text`, 'much the same '.repeat(40_000));
+  await writeFile(`${tree}/good`, randomBytes(100_000));
+  for (const one of [client, other])
+    await appendFile(`${one.configDir}/client.toml`, `source = ["${tree}"]\nretry_delay = "1s"\n`);
+  for (const one of [client, client, other]) {
+    await writeFile(`${tree}/day`, `${Math.random()}`);
+    expect(await one.run('byteback-backup')).toExitWith(0);
+  }
+  names = await machine.snapshots('web1');
+}, 200_000);
+afterAll(async () => {
+  await machine?.dispose();
+});
+
+describe('byteback scrub', () => {
+  it('finds nothing on a good disk; a limit holds only for its own time', async () => {
+    const sysfs = async () => (await must(['sh', '-c', 'cat /sys/fs/btrfs/*/devinfo/1/scrub_speed_max'])).stdout;
+    const before = await sysfs();
+    const { exitCode, report } = await scrub('--limit', '1G');
+    expect(exitCode).toBe(0);
+    expect(report).toMatchObject({ status: 'ok', uncorrectable: 0, damaged: [], unplaced: 0 });
+    expect(await sysfs()).toBe(before);
+    expect(await events()).toEqual([]);
+  });
+
+  it('names each damaged file, of one client, in all snapshots and with all of its names', async () => {
+    await spoil(`${client.place}/snapshots/${names[0]}/fs${tree}/deep/photo`);
+    await spoil(`${client.place}/snapshots/${names[0]}/fs${tree}/text`);
+    const { exitCode, report } = await scrub();
+    expect(exitCode).toBe(3);
+    expect(report).toMatchObject({ status: 'partial', uncorrectable: 2, unplaced: 0 });
+    expect(report.damaged).toEqual([
+      { client: 'web1', path: `${tree}/deep/photo`, snapshots: names, current: 'damaged', foundAt: expect.any(String) },
+      {
+        client: 'web1',
+        path: `${tree}/same photo\\x0awith two names`,
+        snapshots: names,
+        current: 'damaged',
+        foundAt: expect.any(String),
+      },
+      { client: 'web1', path: `${tree}/text`, snapshots: names, current: 'damaged', foundAt: expect.any(String) },
+    ]);
+    const [event] = await events();
+    expect(event).toMatchObject({ client: 'web1', what: expect.stringContaining('the next backup sends 3 of them') });
+    expect(event?.why).toContain(`${tree}/text (in ${names.join(' and ')})`);
+  });
+
+  it('is right: a restore from an old snapshot fails for just these, by name, with exit 3', async () => {
+    const words = ['--restore', '--all-files', '--snapshot', names[0] ?? '', '--to', `${machine.disk}/old`, '--json'];
+    const outcome = await client.run('byteback-restore', ...words);
+    expect(outcome.exitCode).toBe(3);
+    const { failed } = JSON.parse(outcome.stdout) as { failed: { path: string; why: string }[] };
+    const failedNames = failed.map(({ path }) => path);
+    expect(failedNames).toContain(`${tree}/text`);
+    expect(failedNames).not.toContain(`${tree}/good`);
+    expect(await readFile(`${machine.disk}/old${tree}/good`)).toEqual(await readFile(`${tree}/good`));
+  });
+
+  it('leaves them for a run of everything: a run of one source removes nothing', async () => {
+    expect(await client.run('byteback-backup', '--source', `${tree}/deep`)).toExitWith(0);
+    expect((await scrub('--list')).report.damaged.map(({ current }) => current)).toEqual([
+      'damaged',
+      'damaged',
+      'damaged',
+    ]);
+  });
+});
+
+describe('the next backup', () => {
+  it('sends them again; the old snapshots stay damaged, and that is said', async () => {
+    expect(await client.run('byteback-backup')).toExitWith(0);
+    const newest = (await machine.snapshots('web1')).at(-1);
+    const plain = { attributes: false, rights: false, directoryTimes: false };
+    expect(await compareTrees(tree, `${client.place}/snapshots/${newest}/fs${tree}`, plain)).toEqual([]);
+    expect(await client.run('byteback', 'verify')).toExitWith(0);
+    const mended = (await events()).at(-1);
+    expect(mended).toMatchObject({ client: 'web1', what: '3 damaged files were sent again' });
+    expect(mended?.why).toContain(`still damaged: ${tree}/deep/photo in 3 snapshots from ${names[0]}`);
+    const { report } = await scrub();
+    expect(report.damaged.map(({ current, snapshots }) => [current, snapshots.length])).toEqual([
+      ['sent again', 3],
+      ['sent again', 3],
+      ['sent again', 3],
+    ]);
+    const list = await machine.clientToBe('root').run('byteback', 'scrub', '--list');
+    expect(list.stdout).toMatch(/was sent again/);
+  });
+
+  it('sends nothing twice', async () => {
+    const outcome = await client.run('byteback-backup', '--json');
+    expect(JSON.parse(outcome.stdout)).toMatchObject({ walk: null, figures: { sentFiles: 0 } });
+  });
+});
