@@ -68,7 +68,7 @@ function parseSince(text: string, now: Date): Date {
   });
 }
 
-/** One event in two lines that fit a terminal: when, what kind and who; then what, and why. */
+/** One event in lines that fit a terminal: when, what kind and who; then what, and why. */
 function lineOf({ at, kind, client, check, what, why, address, count }: ServerEvent): string {
   const head = [
     `${at.slice(0, 19)}Z`,
@@ -77,5 +77,6 @@ function lineOf({ at, kind, client, check, what, why, address, count }: ServerEv
     address === undefined ? undefined : `from ${address}`,
     count === undefined ? undefined : `${count} times`,
   ];
-  return `${head.filter((part) => part !== undefined).join('  ')}\n    ${what}${why === undefined ? '' : `: ${why}`}`;
+  const lines = [head.filter((part) => part !== undefined).join('  '), `    ${what}`];
+  return [...lines, ...(why === undefined ? [] : [`    why: ${why}`])].join('\n');
 }
