@@ -4,7 +4,8 @@ import { dirname, join, relative } from 'node:path';
 /** Copies a file or a directory, with all above it made. */
 export async function copyInto(from: string, to: string, dereference = false): Promise<void> {
   await mkdir(dirname(to), { recursive: true });
-  await cp(from, to, { recursive: true, dereference });
+  // Node would turn the links of a tree into ones to where it was copied from.
+  await cp(from, to, { recursive: true, dereference, verbatimSymlinks: !dereference });
 }
 
 /** What is started: everything else in a package is only read. */
