@@ -9,7 +9,7 @@ const seconds: Readonly<Record<string, number>> = {
   'test/integration/prune.test.ts': 150,
   'test/integration/attacks/table.test.ts': 100,
   'test/integration/prune-hurt.test.ts': 80,
-  'test/integration/packages.test.ts': 70,
+  'test/integration/packages.test.ts': 100,
   'test/integration/attacks/scenarios.test.ts': 60,
   'test/integration/setup-server.test.ts': 60,
   'test/integration/receive.test.ts': 60,
@@ -20,6 +20,7 @@ const seconds: Readonly<Record<string, number>> = {
   'test/integration/registration.test.ts': 35,
   'test/integration/nasty.test.ts': 30,
   'test/integration/doctor.test.ts': 15,
+  'test/integration/original.test.ts': 12,
   'test/integration/bad-input.test.ts': 15,
 };
 
