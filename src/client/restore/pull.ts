@@ -42,6 +42,7 @@ export async function pullThrough(
     let result: AttemptResult;
     let error: unknown;
     let failed: Failed[] = [];
+    let unreadable = false;
     try {
       const connection = await session.connect();
       const ended = await runPull(
@@ -52,6 +53,7 @@ export async function pullThrough(
       files += ended.files;
       bytes += ended.bytes;
       failed = failuresOf(ended, pull.directory);
+      unreadable = /Input\/output error|failed verification/.test(ended.stderr);
       result = {
         kind: 'rsync',
         exitCode: ended.exitCode,
@@ -72,7 +74,7 @@ export async function pullThrough(
     const next = decideNext(result, state, session.limits);
     // What the server cannot read it cannot read the second time either; and rsync (3.5.0) has been seen to wait for ever
     // for a file with several names that it had already failed to bring.
-    const isPartial = result.kind === 'rsync' && result.exitCode === 23 && !result.diskFull;
+    const isPartial = result.kind === 'rsync' && result.exitCode === 23 && unreadable && !result.diskFull;
     if (next.next === 'go on' || isPartial) return { files, bytes, failed };
     if (next.next === 'give up') throw error;
     await session.waitFor(next.afterMs, whyOf(error), next.state);
