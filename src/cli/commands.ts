@@ -165,7 +165,7 @@ export const commands: readonly CommandEntry[] = [
 
 /** What a first word stands for that is no command itself. */
 export const topics: Readonly<Record<string, string>> = {
-  client: 'who may send to this server',
+  client: 'who may send',
 };
 
 /** The command that the first words name, and the words that are left; the longest name wins. */
