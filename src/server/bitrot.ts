@@ -116,7 +116,7 @@ export async function scrubStore(
   });
   const now = clock.now().toISOString();
   const located = await locate(store, badAddresses ?? [], now);
-  const unplaced = Math.max(located.unplaced, counts.uncorrectable - located.placed);
+  const unplaced = Math.max(0, counts.uncorrectable - located.placed);
   const { damaged } = await changeBitrot(store, clock, (before) => ({
     format: 1,
     scrubbedAt: now,
@@ -165,21 +165,21 @@ async function locate(
   store: Store,
   addresses: readonly bigint[],
   now: string,
-): Promise<{ damaged: Damage[]; unplaced: number; placed: number }> {
+): Promise<{ damaged: Damage[]; placed: number }> {
   const found = new Map<string, Damage>();
   let placed = 0;
-  if (addresses.length === 0) return { damaged: [], unplaced: 0, placed };
+  if (addresses.length === 0) return { damaged: [], placed };
   const subvolumes = await listSubvolumes(store.root);
   const seen = new Set<string>();
   for (const address of addresses) {
-    let hasFile = false;
     for (const sector of sectorsAt(address)) {
       const files = (await filesAt(store.root, sector)).flatMap((file) => {
         const place = placeOf(store, subvolumes.get(file.subvolume));
         return place === undefined ? [] : [{ ...file, ...place }];
       });
       if (!(await isBad(files))) continue;
-      hasFile = true;
+      // Counted as scrub counts: an address may stand for several of them.
+      placed += 1;
       for (const { subvolume, inode, client, snapshot, directory } of files) {
         if (seen.has(`${subvolume} ${inode}`)) continue;
         seen.add(`${subvolume} ${inode}`);
@@ -195,10 +195,9 @@ async function locate(
         }
       }
     }
-    if (hasFile) placed += 1;
   }
   const damaged = [...found.values()].toSorted((a, b) => (`${a.client} ${a.path}` < `${b.client} ${b.path}` ? -1 : 1));
-  return { damaged, unplaced: addresses.length - placed, placed };
+  return { damaged, placed };
 }
 
 /** Whether a sector is the bad one: any of the files that it belongs to tells. */

@@ -28,7 +28,7 @@ describe('what a scrub says', () => {
 
   it('comes in records, in which a name cannot begin another', () => {
     expect(parseKernelRecord('3,339,5140900,-;BTRFS error\n SUBSYSTEM=block\n')).toEqual({
-      time: 5140900,
+      sequence: 339,
       text: 'BTRFS error',
     });
     expect(parseKernelRecord('nothing')).toBeUndefined();

@@ -3,7 +3,7 @@ import { lstat, open, readdir, readFile, realpath, writeFile } from 'node:fs/pro
 import { basename, join } from 'node:path';
 import { BytebackError } from '../errors.ts';
 import { escapeName } from '../protocol/file-name.ts';
-import { kernelMessages, kernelTime } from './kernel-log.ts';
+import { kernelMessages } from './kernel-log.ts';
 import { ProgramError, run, start } from './run.ts';
 
 /** What a scrub counted, of all devices. */
@@ -30,7 +30,7 @@ export async function scrub(
 ): Promise<ScrubResult> {
   const { uuid, devices } = await fileSystemOf(path);
   const restore = options.bytesPerSecond === undefined ? undefined : await limitSpeed(uuid, options.bytesPerSecond);
-  const since = await kernelTime();
+  const before = kernelMessages()?.at(-1)?.sequence ?? -1;
   try {
     const { stdout } = await run(['btrfs', 'scrub', 'start', '-B', '-R', '-c', '3', '--', path], {
       timeoutMs: 0,
@@ -38,7 +38,9 @@ export async function scrub(
       accept: [0, 3],
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
-    const messages = kernelMessages(since);
+    const messages = kernelMessages()
+      ?.filter(({ sequence }) => sequence > before)
+      .map(({ text }) => text);
     return {
       ...parseScrubCounts(stdout.toString('utf8')),
       badAddresses: messages === undefined ? undefined : badAddressesIn(messages, new Set(devices)),

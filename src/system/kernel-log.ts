@@ -1,24 +1,25 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 
-/** Microseconds since the machine started, as the kernel's log counts them. */
-export async function kernelTime(): Promise<number> {
-  return Math.floor(Number((await readFile('/proc/uptime', 'utf8')).split(' ')[0]) * 1e6);
+/** One record of the kernel's log. */
+export interface KernelMessage {
+  /** Counts up by one from the start of the machine. Times are no help: they are of another clock than all others. */
+  readonly sequence: number;
+  readonly text: string;
 }
 
 /**
- * The messages of the kernel since a moment. Read as records, not as lines: a file name in a message cannot look like
+ * The messages of the kernel that it still has. Read as records, not as lines: a file name in a message cannot look like
  * another message. Needs root.
  * @returns undefined when this machine shows its kernel's log to nobody, as in a container.
  */
-export function kernelMessages(sinceMicroseconds: number): string[] | undefined {
+export function kernelMessages(): KernelMessage[] | undefined {
   let file: number;
   try {
     file = openSync('/dev/kmsg', constants.O_RDONLY | constants.O_NONBLOCK);
   } catch {
     return undefined;
   }
-  const messages: string[] = [];
+  const messages: KernelMessage[] = [];
   const record = Buffer.alloc(16_384);
   try {
     for (;;) {
@@ -33,15 +34,15 @@ export function kernelMessages(sinceMicroseconds: number): string[] | undefined 
       }
       if (length === 0) return messages;
       const message = parseKernelRecord(record.toString('utf8', 0, length));
-      if (message !== undefined && message.time >= sinceMicroseconds) messages.push(message.text);
+      if (message !== undefined) messages.push(message);
     }
   } finally {
     closeSync(file);
   }
 }
 
-/** One record: "6,339,5140900,-;text", and lines of details after it. */
-export function parseKernelRecord(record: string): { time: number; text: string } | undefined {
-  const [, time, text] = /^\d+,\d+,(\d+),[^;]*;([^\n]*)/.exec(record) ?? [];
-  return time === undefined || text === undefined ? undefined : { time: Number(time), text };
+/** One record: "6,339,5140900,-;text", and lines of details after it (kernel: Documentation/ABI/testing/dev-kmsg). */
+export function parseKernelRecord(record: string): KernelMessage | undefined {
+  const [, sequence, text] = /^\d+,(\d+),\d+,[^;]*;([^\n]*)/.exec(record) ?? [];
+  return sequence === undefined || text === undefined ? undefined : { sequence: Number(sequence), text };
 }
