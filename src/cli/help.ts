@@ -145,8 +145,7 @@ export function rootHelp(): string {
   return `byteback ${version}: backups that look after themselves
 Usage: byteback COMMAND [OPTION]...
 
-${sections.map(([title, lines]) => `${title}:\n${lines}`).join('')}
-More of each: byteback COMMAND --help. Many are programs, too: byteback-backup.
+${sections.map(([title, lines]) => `${title}:\n${lines}`).join('')}More of each: byteback COMMAND --help. Many are programs, too: byteback-backup.
 `;
 }
 
