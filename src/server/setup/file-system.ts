@@ -1,4 +1,4 @@
-import { link, open, realpath, rm, stat, statfs, truncate } from 'node:fs/promises';
+import { open, realpath, rm, stat, statfs, truncate } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { BytebackError } from '../../errors.ts';
 import {
@@ -200,8 +200,15 @@ async function makeImage(image: string, sizeBytes: number): Promise<void> {
     if (await isBtrfs(begun)) await run(['chattr', '+C', '--', begun], { accept: [0, 1] });
     await truncate(begun, sizeBytes);
     await makeBtrfs(begun);
-    // Unlike rename, this never replaces what has come to stand there in the meantime.
-    await link(begun, image);
+    // One step, which never replaces what has come to stand there in the meantime (renameat2(2), RENAME_NOREPLACE).
+    await run(['mv', '--no-clobber', '--no-target-directory', '--', begun, image]);
+    if ((await fileKind(begun)) !== undefined) {
+      throw refused(
+        `${image} has come to stand there meanwhile`,
+        'nothing is written over it',
+        'look at it, and run this again',
+      );
+    }
   } finally {
     await rm(begun, { force: true });
   }
