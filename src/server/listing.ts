@@ -5,7 +5,6 @@ import { unescapeName } from '../protocol/file-name.ts';
 import {
   ChangesReplySchema,
   type ChangesRequest,
-  FindReplySchema,
   type FindRequest,
   maxMessageBytes,
   type SnapshotEntry,
@@ -13,6 +12,7 @@ import {
   VersionSchema,
 } from '../protocol/messages.ts';
 import type { ClientName, SnapshotName } from '../protocol/names.ts';
+import type { RunningProgram } from '../system/run.ts';
 import { type Drawn, DrawnSchema } from './runs/drill.ts';
 import { readRecord } from './runs/record.ts';
 import { isPlainRelative } from './sandbox/inside/separate.ts';
@@ -48,11 +48,18 @@ export async function listVersions(store: Store, client: ClientName, paths: read
   return v.parse(v.object({ versions: v.array(VersionSchema) }), reply).versions;
 }
 
-/** One page of what matches some patterns in one snapshot, found in the jail. */
-export async function findInSnapshot(store: Store, client: ClientName, request: FindRequest) {
+/**
+ * What matches some patterns in one snapshot: the program in the jail writes it to our standard output, line by line, so
+ * that nothing here grows with it.
+ * @returns false when that took too long and was ended.
+ */
+export async function writeMatches(store: Store, client: ClientName, request: FindRequest): Promise<boolean> {
   await requireSnapshots(store, client, [request.snapshot]);
-  const reply = await askInJail(store, client, 'find', request);
-  return v.parse(v.omit(FindReplySchema, ['ok']), reply);
+  const program = await startLookUp(store, client, 'find', request, 'inherit');
+  const stderr = program.stderr === null ? '' : await text(program.stderr);
+  const { exitCode, timedOut } = await program.ended;
+  if (!timedOut && exitCode !== 0) throw lookUpFailed(stderr, `the program in the sandbox exited ${exitCode}`);
+  return !timedOut;
 }
 
 /** One page of what differs between two snapshots, found in the jail. */
@@ -86,20 +93,39 @@ async function requireSnapshots(store: Store, client: ClientName, wanted: readon
   if (missing !== undefined) throw new BytebackError('usage', { what: `there is no snapshot ${missing}` });
 }
 
-/** Runs one look-up over all snapshots of a client, read-only, in the jail. */
-async function askInJail(store: Store, client: ClientName, task: JailedTask, request: unknown): Promise<unknown> {
+/** Starts one look-up over all snapshots of a client, read-only, in the jail. */
+async function startLookUp(
+  store: Store,
+  client: ClientName,
+  task: JailedTask,
+  request: unknown,
+  stdout: 'pipe' | 'inherit',
+): Promise<RunningProgram> {
   const program = await startInJail({
     directory: store.snapshotsDir(client),
     access: 'read',
     argv: jailedProgramArgv(task),
     stdin: 'pipe',
-    stdout: 'pipe',
+    stdout,
     stderr: 'pipe',
     timeoutMs: lookUpTimeoutMs,
   });
   // When it ends early the pipe breaks; why it ended is told below.
   program.stdin?.on('error', () => undefined);
   program.stdin?.end(JSON.stringify(request));
+  return program;
+}
+
+function lookUpFailed(stderr: string, why: string): BytebackError {
+  const jail = whyNoJail(stderr);
+  return jail === undefined
+    ? new BytebackError('bug', { what: 'the snapshots could not be looked through', why })
+    : noJail(jail);
+}
+
+/** Runs one look-up to its end and gives its answer. */
+async function askInJail(store: Store, client: ClientName, task: JailedTask, request: unknown): Promise<unknown> {
+  const program = await startLookUp(store, client, task, request, 'pipe');
   const [stdout, stderr, { exitCode, timedOut }] = await Promise.all([
     program.stdout === null ? Buffer.alloc(0) : atMost(program.stdout, () => program.kill('SIGKILL')),
     program.stderr === null ? '' : text(program.stderr),
@@ -112,14 +138,8 @@ async function askInJail(store: Store, client: ClientName, task: JailedTask, req
       fix: 'ask for fewer paths at once',
     });
   }
-  if (timedOut || exitCode !== 0) {
-    const jail = whyNoJail(stderr);
-    if (jail !== undefined) throw noJail(jail);
-    throw new BytebackError('bug', {
-      what: 'the snapshots could not be looked through',
-      why: timedOut ? 'it took too long' : `the program in the sandbox exited ${exitCode}`,
-    });
-  }
+  if (timedOut || exitCode !== 0)
+    throw lookUpFailed(stderr, timedOut ? 'it took too long' : `the program in the sandbox exited ${exitCode}`);
   return JSON.parse(stdout.toString('utf8'));
 }
 

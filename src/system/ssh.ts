@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BytebackError } from '../errors.ts';
 import { type RunningProgram, type RunResult, run, start } from './run.ts';
@@ -119,6 +120,45 @@ function commonOptions(target: SshTarget): string[] {
 /** Ends with its parent even when that is killed with -9: nothing of a run may go on without it. */
 export const diesWithParent = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
 
+/** A command on the server whose answer is long. */
+export interface StreamedCommand {
+  readonly stdout: Readable;
+  /** Ends it, when it has not ended itself. @throws SshError when the connection failed. */
+  end(): Promise<{ exitCode: number; stderr: string }>;
+}
+
+/** Starts a command whose standard output is read while it runs. */
+export function streamCommand(
+  argv: readonly [string, ...string[]],
+  { input, signal }: { input: string; signal?: AbortSignal },
+): StreamedCommand {
+  const program = start(argv, {
+    stdin: 'pipe',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    cwd: '/',
+    ...(signal === undefined ? {} : { signal }),
+  });
+  // When it ends early the pipe breaks; how it ended is told by its exit.
+  program.stdin?.on('error', () => undefined);
+  program.stdin?.end(input);
+  let stderr = '';
+  program.stderr?.on('data', (chunk: Buffer) => {
+    stderr = (stderr + chunk.toString('utf8')).slice(-16_384);
+  });
+  const { stdout } = program;
+  if (stdout === null) throw new Error('a pipe was asked for');
+  return {
+    stdout,
+    async end() {
+      // Nobody reads any more: without this it would wait for ever.
+      stdout.destroy();
+      const { exitCode } = await program.ended;
+      return { exitCode, stderr };
+    },
+  };
+}
+
 /** One connection to a server; every request and every rsync is a session on it. */
 export interface SshConnection {
   readonly target: SshTarget;
@@ -127,6 +167,8 @@ export interface SshConnection {
     command: string,
     options?: { input?: string | Uint8Array; timeoutMs?: number; signal?: AbortSignal },
   ): Promise<RunResult>;
+  /** Runs one command whose answer is read while it comes. */
+  stream(command: string, options: { input: string; signal?: AbortSignal }): StreamedCommand;
   /** The same for a command that is talked to while it runs; its standard input may be a file's descriptor. */
   argvOf(command: string): readonly [string, ...string[]];
   /** The arguments of ssh that rsync's -e needs: a session on this connection. */
@@ -215,6 +257,17 @@ export async function openSsh(
       return !ended;
     },
     close,
+    stream(command, asked) {
+      const streamed = streamCommand(argvOf(command), asked);
+      return {
+        stdout: streamed.stdout,
+        async end() {
+          const ended = await streamed.end();
+          if (ended.exitCode === 255) throw explain(target, `${stderr}\n${ended.stderr}`);
+          return ended;
+        },
+      };
+    },
     async exec(command, { input, timeoutMs = 600_000, signal } = {}) {
       const result = await run(argvOf(command), {
         timeoutMs,

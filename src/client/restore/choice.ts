@@ -48,6 +48,32 @@ export function differentVersions(
   return different.reverse();
 }
 
+/**
+ * The same for many paths at once: fed with what each snapshot holds, the oldest first, it remembers only what differs.
+ * Each path has its versions the newest first.
+ */
+export function collectDifferent(): {
+  add(version: Version, at: number): void;
+  result(): Map<string, DifferentVersion[]>;
+} {
+  const known = new Map<string, { versions: DifferentVersion[]; at: number }>();
+  return {
+    add(version, at) {
+      const before = known.get(version.path);
+      const last = before?.versions[0];
+      if (before === undefined || last === undefined) {
+        known.set(version.path, { versions: [{ ...version, oldest: version.snapshot }], at });
+        return;
+      }
+      // What was not in the snapshot between came back: another version.
+      if (before.at === at - 1 && isSame(last, version)) before.versions[0] = { ...last, snapshot: version.snapshot };
+      else before.versions.unshift({ ...version, oldest: version.snapshot });
+      before.at = at;
+    },
+    result: () => new Map([...known].map(([path, { versions }]) => [path, versions])),
+  };
+}
+
 /** Which snapshots a person asks for. */
 export type Wish =
   | { readonly kind: 'newest' }
