@@ -1,8 +1,8 @@
-import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { start } from '../../../system/run.ts';
 import { jailedProgramArgv } from '../jailed.ts';
 
 const snapshot = '2026-11-20T030000Z';
@@ -32,8 +32,13 @@ afterAll(() => rmSync(directory, { recursive: true }));
 async function list(top: string): Promise<{ rows: number; peakBytes: number }> {
   const [, ...words] = jailedProgramArgv('find');
   const argv = words.map((word) => (word.endsWith('/jailed.mjs') ? resolve('src/cli/jailed.ts') : word));
-  const program = spawn(process.execPath, argv, { cwd: directory, stdio: ['pipe', 'pipe', 'inherit'] });
-  program.stdin.end(JSON.stringify({ snapshot, patterns: [`/${top}/**`] }));
+  const program = start([process.execPath, ...argv], {
+    cwd: directory,
+    stdin: 'pipe',
+    stdout: 'pipe',
+    stderr: 'inherit',
+  });
+  program.stdin?.end(JSON.stringify({ snapshot, patterns: [`/${top}/**`] }));
   let rows = 0;
   let peakBytes = 0;
   for await (const chunk of program.stdout as AsyncIterable<Buffer>) {
