@@ -227,6 +227,7 @@ export const SnapshotEntrySchema = v.object({
   status: v.picklist(['ok', 'partial', 'unknown']),
 });
 export type SnapshotEntry = v.InferOutput<typeof SnapshotEntrySchema>;
+export type NamedSnapshot = Pick<SnapshotEntry, 'snapshot'>;
 
 export const SnapshotsReplySchema = v.object({ ok: v.literal(true), snapshots: v.array(SnapshotEntrySchema) });
 
@@ -251,8 +252,8 @@ export type Version = v.InferOutput<typeof VersionSchema>;
 export const VersionsReplySchema = v.object({
   ok: v.literal(true),
   versions: v.array(VersionSchema),
-  /** All snapshots, so that one question answers both. */
-  snapshots: v.array(SnapshotEntrySchema),
+  /** All snapshots, so that one question answers both; without what their records say, which would take as long again. */
+  snapshots: v.array(v.pick(SnapshotEntrySchema, ['snapshot'])),
 });
 
 /** One line of the answer to `find`. The last line of all is `{"ok":true}`, or a failure. */

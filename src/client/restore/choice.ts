@@ -1,6 +1,6 @@
 import { format } from 'date-fns/format';
 import { BytebackError } from '../../errors.ts';
-import type { SnapshotEntry, Version } from '../../protocol/messages.ts';
+import type { NamedSnapshot, Version } from '../../protocol/messages.ts';
 import { parseSnapshotName, type SnapshotName, snapshotTime } from '../../protocol/names.ts';
 
 /** One version of a path, with all the snapshots that hold it. */
@@ -83,7 +83,7 @@ export type Wish =
   | { readonly kind: 'at'; readonly time: Date };
 
 /** The one snapshot of a wish; undefined for `newest` and `all`, where each path has its own. */
-export function snapshotOf(wish: Wish, snapshots: readonly SnapshotEntry[]): SnapshotName | undefined {
+export function snapshotOf(wish: Wish, snapshots: readonly NamedSnapshot[]): SnapshotName | undefined {
   const names = snapshots.map(({ snapshot }) => snapshot);
   if (wish.kind === 'snapshot') {
     if (names.includes(wish.snapshot)) return wish.snapshot;
@@ -117,7 +117,7 @@ function nearestInWords(time: Date | undefined, names: readonly SnapshotName[]):
 }
 
 /** The snapshot that a person named; `latest` is the newest. */
-export function wishedSnapshot(text: string, snapshots: readonly SnapshotEntry[]): Wish {
+export function wishedSnapshot(text: string, snapshots: readonly NamedSnapshot[]): Wish {
   const name = text === 'latest' ? snapshots.at(-1)?.snapshot : parseSnapshotName(text);
   if (name !== undefined) return { kind: 'snapshot', snapshot: name };
   throw new BytebackError('usage', {

@@ -7,6 +7,7 @@ import {
   FoundEndSchema,
   type FoundRow,
   FoundRowSchema,
+  type NamedSnapshot,
   type SnapshotEntry,
   SnapshotsReplySchema,
   type Version,
@@ -70,7 +71,7 @@ export interface FoundPath {
 }
 
 export interface Found {
-  readonly snapshots: readonly SnapshotEntry[];
+  readonly snapshots: readonly NamedSnapshot[];
   /** The one snapshot that was asked for; undefined when each path has its own. */
   readonly snapshot: SnapshotName | undefined;
   readonly paths: readonly FoundPath[];
@@ -103,7 +104,7 @@ export async function listSnapshots(session: Session): Promise<SnapshotEntry[]> 
 }
 
 /** What a person's words mean. @throws BytebackError (usage) when they contradict each other or mean nothing. */
-export function wishOf(options: WhichVersions, snapshots: readonly SnapshotEntry[], now: Date): Wish {
+export function wishOf(options: WhichVersions, snapshots: readonly NamedSnapshot[], now: Date): Wish {
   if (options.snapshot !== undefined) return wishedSnapshot(options.snapshot, snapshots);
   if (options.at !== undefined) return { kind: 'at', time: parseMoment(options.at, now) };
   return { kind: options.all ? 'all' : 'newest' };
@@ -111,7 +112,7 @@ export function wishOf(options: WhichVersions, snapshots: readonly SnapshotEntry
 
 /** What is being looked for, while it is found. */
 interface Finding {
-  readonly snapshots: readonly SnapshotEntry[];
+  readonly snapshots: readonly NamedSnapshot[];
   readonly snapshot: SnapshotName | undefined;
   /** As it comes, some paths at a time: a pattern may match more than one wants to hold. */
   readonly found: AsyncIterable<readonly FoundPath[]>;
@@ -218,9 +219,9 @@ async function* findMatches(pattern: Buffer, snapshot: SnapshotName, session: Se
 async function askForVersions(
   paths: readonly Buffer[],
   session: Session,
-): Promise<{ snapshots: SnapshotEntry[]; versions: Map<string, Version[]> }> {
+): Promise<{ snapshots: NamedSnapshot[]; versions: Map<string, Version[]> }> {
   const byPath = new Map<string, Version[]>();
-  let snapshots: SnapshotEntry[] = [];
+  let snapshots: NamedSnapshot[] = [];
   let atOnce = pathsAtOnce;
   for (let from = 0; from < paths.length; ) {
     const request = { paths: paths.slice(from, from + atOnce).map((path) => escapeName(path)) };

@@ -144,12 +144,8 @@ async function serveClient(
       return reply(call, { ok: true, snapshots: await listSnapshots(store, client) });
     case 'versions': {
       const { paths } = await requestOf(call, VersionsRequestSchema);
-      // The look-up in the jail and the records of the runs need nothing of each other: a person waits.
-      const [snapshots, versions] = await Promise.all([
-        listSnapshots(store, client),
-        listVersions(store, client, paths),
-      ]);
-      return reply(call, { ok: true, snapshots, versions });
+      const found = await listVersions(store, client, paths);
+      return reply(call, { ok: true, ...found });
     }
     case 'find': {
       const request = await requestOf(call, FindRequestSchema);

@@ -56,9 +56,22 @@ async function lookAt(place: Buffer): Promise<BigStat | undefined> {
 /** What the client's file was: from rsync's own record where there is one, else from the stored file itself. */
 export function describe(
   place: Buffer,
-  stat: BigStat,
+  stat: StoredStat,
   recorded: string | undefined,
 ): Omit<Version, 'snapshot' | 'path'> {
+  const described = describeWithoutTarget(stat, recorded);
+  const target = described.type === 'link' ? readTarget(place) : undefined;
+  return { ...described, ...(target === undefined ? {} : { target }) };
+}
+
+/** What is known of a stored file without looking into it. */
+export type StoredStat = Readonly<Pick<BigStat, 'mode' | 'uid' | 'gid' | 'size' | 'mtimeNs'>>;
+
+/** The same without the target of a link, for which the stored file must be read. */
+export function describeWithoutTarget(
+  stat: StoredStat,
+  recorded: string | undefined,
+): Omit<Version, 'snapshot' | 'path' | 'target'> {
   const times = { sizeBytes: Number(stat.size), mtime: decimalSeconds(stat.mtimeNs) };
   const fake =
     recorded === undefined
@@ -66,16 +79,7 @@ export function describe(
       : parseFakeStat(recorded);
   // A record that is corrupt says nothing; the file is listed all the same.
   if (fake === undefined) return { ...times, type: 'unknown', mode: null, uid: null, gid: null };
-  const type = typeOf(fake.mode);
-  const target = type === 'link' ? readTarget(place) : undefined;
-  return {
-    ...times,
-    type,
-    mode: fake.mode & 0o7777,
-    uid: fake.uid,
-    gid: fake.gid,
-    ...(target === undefined ? {} : { target }),
-  };
+  return { ...times, type: typeOf(fake.mode), mode: fake.mode & 0o7777, uid: fake.uid, gid: fake.gid };
 }
 
 /** Nanoseconds as "1763600000.123456789". */
