@@ -8,6 +8,7 @@ import { pickInside } from './inside/pick.ts';
 import { proveFromInside } from './inside/prove.ts';
 import { replay } from './inside/replay.ts';
 import { separate } from './inside/separate.ts';
+import { unreadableInside } from './inside/unreadable.ts';
 import { versionsInside } from './inside/versions.ts';
 
 /** What the program inside the jail can be asked, by its one argument. */
@@ -20,6 +21,7 @@ const tasks = {
   find: findInside,
   changes: changesInside,
   pick: pickInside,
+  unreadable: unreadableInside,
 } as const;
 export type JailedTask = keyof typeof tasks;
 
