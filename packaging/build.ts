@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { build } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { commands } from '../src/cli/commands.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -13,9 +13,13 @@ const lib = join(root, 'lib/byteback');
 /** Built beside it and then put in its place, so that a build never pulls the files from under a running byteback. */
 const building = join(root, `lib/building.${process.pid}`);
 
-/** What is executed. The parts they share are split off, so that a receive session never loads the command line. */
-const entryPoints = {
-  cli: 'src/cli/main.ts',
+/** The command line is split, so that only the command that runs is loaded. */
+const commandLine = { cli: 'src/cli/main.ts' };
+/**
+ * The others are one file each, whatever they share: a file to load costs half a millisecond, and a backup starts six of
+ * these.
+ */
+const single = {
   receive: 'src/cli/receive.ts',
   snapshot: 'src/cli/snapshot.ts',
   register: 'src/cli/register.ts',
@@ -23,33 +27,55 @@ const entryPoints = {
   local: 'src/cli/local.ts',
 };
 
+/** Packages that oclif takes only to find plugins, to draw spinners or to debug itself: loaded, and never called. */
+const notUsed =
+  /^(?:tinyglobby|minimatch|lilconfig|typescript(?:\/.*)?|get-package-type|debug|cli-spinners|ansi-escapes|wordwrap)$/;
+/** What is asked of some of them all the same, as soon as oclif is loaded. */
+const insteadOf: Readonly<Record<string, string>> = {
+  debug: '() => () => undefined',
+  'cli-spinners': "{ dots2: { frames: [''] } }",
+};
+const withoutTheUnused: Plugin = {
+  name: 'without the unused',
+  setup(bundler) {
+    bundler.onResolve({ filter: notUsed }, ({ path, importer }) =>
+      importer.includes('/node_modules/@oclif/core/') ? { path, namespace: 'not-used' } : undefined,
+    );
+    bundler.onLoad({ filter: /.*/, namespace: 'not-used' }, ({ path }) => ({
+      contents: `module.exports = ${insteadOf[path] ?? '{}'}; // ${path}: not used here\n`,
+    }));
+  },
+};
+
+const options = {
+  absWorkingDir: root,
+  outdir: building,
+  outExtension: { '.js': '.mjs' },
+  chunkNames: 'parts/[name]-[hash]',
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node24',
+  charset: 'utf8',
+  plugins: [withoutTheUnused],
+  // Some dependencies are CommonJS and ask for Node's own modules with require().
+  banner: {
+    js: "import { createRequire as createRequireOfBundle } from 'node:module';\nconst require = createRequireOfBundle(import.meta.url);",
+  },
+  legalComments: 'none',
+  metafile: true,
+  logLevel: 'warning',
+} as const satisfies BuildOptions;
+
 async function bundle(): Promise<void> {
-  const missing = Object.entries(entryPoints).filter(([, source]) => !existsSync(join(root, source)));
-  for (const [name] of missing) console.warn(`not built yet: ${name}`);
-  const result = await build({
-    absWorkingDir: root,
-    entryPoints: Object.fromEntries(Object.entries(entryPoints).filter(([, source]) => existsSync(join(root, source)))),
-    outdir: building,
-    outExtension: { '.js': '.mjs' },
-    chunkNames: 'parts/[name]-[hash]',
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    charset: 'utf8',
-    // Some dependencies are CommonJS and ask for Node's own modules with require().
-    banner: {
-      js: "import { createRequire as createRequireOfBundle } from 'node:module';\nconst require = createRequireOfBundle(import.meta.url);",
-    },
-    legalComments: 'none',
-    metafile: true,
-    logLevel: 'warning',
-  });
+  const results = await Promise.all([
+    build({ ...options, entryPoints: commandLine, splitting: true }),
+    build({ ...options, entryPoints: single }),
+  ]);
   // What the package must carry a licence for.
   await writeFile(
     join(root, 'lib/bundled.json'),
-    `${JSON.stringify(bundledPackages(Object.keys(result.metafile.inputs)))}\n`,
+    `${JSON.stringify(bundledPackages(results.flatMap(({ metafile }) => Object.keys(metafile.inputs))))}\n`,
   );
 }
 

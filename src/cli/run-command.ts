@@ -6,22 +6,29 @@ import type { CommandClass, CommandEntry } from './commands.ts';
 import { reportError } from './report-error.ts';
 import { stopOnSignals } from './signals.ts';
 
-/** oclif's configuration without what it would read from the disk: themes of the person and of BYTEBACK_CONFIG_DIR. */
+/**
+ * oclif's configuration of a program that has no plugins, hooks and themes. By default oclif reads all of these from
+ * files that `$HOME` and BYTEBACK_CONFIG_DIR name, and byteback runs as root; what would look for them is not even loaded
+ * (packaging/build.ts).
+ */
 class FixedConfig extends Config {
-  override async loadTheme(): Promise<undefined> {
-    return undefined;
+  override async load(): Promise<void> {
+    this.name = 'byteback';
+    this.bin = 'byteback';
+    this.version = version;
+    this.root = import.meta.dirname;
+    this.topicSeparator = ' ';
+    this.platform = 'linux';
+    this.shell = 'sh';
+  }
+
+  override async runHook(): Promise<never> {
+    return { successes: [], failures: [] } as never;
   }
 }
 
-/** No plugins of any kind: by default oclif runs code that files in $HOME name, and byteback runs as root. */
 async function loadConfig(): Promise<Config> {
-  const config = new FixedConfig({
-    root: import.meta.dirname,
-    pjson: { name: 'byteback', version, oclif: { bin: 'byteback', topicSeparator: ' ' } },
-    userPlugins: false,
-    devPlugins: false,
-    ignoreManifest: true,
-  });
+  const config = new FixedConfig({ root: import.meta.dirname });
   await config.load();
   return config;
 }

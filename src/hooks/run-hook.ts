@@ -71,7 +71,6 @@ export async function runHook(hook: Hook, { step, env, timeoutMs, signal }: Hook
     await Promise.race([program.ended, sleep(lastWordsMs)]);
     program.stdout?.destroy();
     program.stderr?.destroy();
-    // 127: execa tells a program that cannot be started so, in its own words.
     return outcome(over, output());
   }
   killGroup(program.pid, 'SIGTERM');

@@ -1,4 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { describe, expect, test, vi } from 'vitest';
 import { hearOfPrograms, type ProgramEvent } from './program-events.ts';
 import { ProgramError, run, start } from './run.ts';
 
@@ -28,9 +32,51 @@ describe('run', () => {
     await expect(run(['sleep', '60'], { timeoutMs: 50 })).rejects.toThrow(ProgramError);
   });
 
+  test('is over in time though something it started holds its output', async () => {
+    await expect(run(['sh', '-c', 'sleep 60 & exit 0'], { timeoutMs: 200 })).rejects.toMatchObject({
+      explanation: { why: expect.stringContaining('took too long') },
+    });
+  });
+
+  test('a program that prints more than is kept, and one that is interrupted', async () => {
+    await expect(run(['yes'], { maxOutputBytes: 1000 })).rejects.toMatchObject({
+      explanation: { why: 'yes printed more than is kept' },
+    });
+    await expect(run(['sleep', '60'], { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      explanation: { why: 'sleep 60 was interrupted' },
+    });
+  });
+
+  test('a signal is an exit code as a shell has it', async () => {
+    expect(await run(['sh', '-c', 'kill -KILL $$'], { accept: [137] })).toMatchObject({ exitCode: 137 });
+  });
+
+  test('bytes for further descriptors, more than a pipe holds, whether they are read or not', async () => {
+    const [one, two] = [Buffer.alloc(300_000, 'a'), Buffer.from('b')];
+    const { stdout } = await run(['sh', '-c', 'cat <&4; wc -c <&3'], { feedFds: [one, two] });
+    expect(stdout.toString()).toBe('b300000\n');
+    expect(await run(['true'], { feedFds: [one], input: one })).toMatchObject({ exitCode: 0 });
+  });
+
+  test('arguments that the kernel does not take', async () => {
+    await expect(run(['true', 'x'.repeat(4_000_000)])).rejects.toThrow(ProgramError);
+  });
+
   test('no shell looks at the arguments', async () => {
     expect((await run(['echo', '$HOME; *'])).stdout.toString()).toBe('$HOME; *\n');
   });
+});
+
+test('nothing that was started goes on when byteback is ended', async () => {
+  const source = `import { start } from ${JSON.stringify(join(import.meta.dirname, 'run.ts'))};
+    console.log(start(['sleep', '60']).pid);`;
+  const byteback = start([process.execPath, '--input-type=module', '--eval', source], { stdout: 'pipe' });
+  const [pid] = (await once(byteback.stdout as Readable, 'data')) as [Buffer];
+  byteback.kill('SIGTERM');
+  expect(await byteback.ended).toMatchObject({ exitCode: 143 });
+  // Nobody may have collected what is left of it.
+  const words = () => readFile(`/proc/${Number(pid)}/cmdline`, 'utf8').catch(() => '');
+  await vi.waitFor(async () => expect(await words()).toBe(''));
 });
 
 test('who wants to know hears of every program', async () => {

@@ -1,6 +1,7 @@
+import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
-import { execa, type Options } from 'execa';
 import { BytebackError, type ExitName, reasonOf } from '../errors.ts';
+import { type ProgramEnd, startProgram } from './program.ts';
 import { announceProgram } from './program-events.ts';
 
 /** How a program is started. */
@@ -55,24 +56,21 @@ export class ProgramError extends BytebackError {
   }
 }
 
-const signalNumbers: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGPIPE: 13, SIGTERM: 15 };
+/** As a shell says it; undefined when it could not be started. */
+function exitCodeOf({ code, signal }: ProgramEnd): number | undefined {
+  return code ?? (signal === null ? undefined : 128 + constants.signals[signal]);
+}
 
-/** The options that every start of a program shares. Never a shell, never the inherited locale. */
-export function execaOptions(options: RunOptions) {
+/** Where the bytes for the descriptors after the three go, and those that are passed on. Never the inherited locale. */
+function common({ passFds = [], feedFds = [], ...options }: RunOptions) {
   return {
-    shell: false,
-    reject: false,
-    encoding: 'buffer',
-    stripFinalNewline: false,
-    cleanup: true,
-    forceKillAfterDelay: 5000,
-    timeout: options.timeoutMs ?? 60_000,
-    maxBuffer: options.maxOutputBytes ?? 64 * 1024 * 1024,
+    further: [...passFds, ...feedFds.map(() => 'pipe' as const)],
+    feed: new Map<number, string | Uint8Array>(feedFds.map((bytes, index) => [3 + passFds.length + index, bytes])),
     env: { LC_ALL: 'C', ...options.env },
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
-    ...(options.account === undefined ? {} : { uid: options.account.uid, gid: options.account.gid }),
-  } as const satisfies Options;
+    cwd: options.cwd,
+    signal: options.signal,
+    account: options.account,
+  };
 }
 
 /**
@@ -80,31 +78,32 @@ export function execaOptions(options: RunOptions) {
  * @throws ProgramError when the program is missing, times out, is killed, or ends with a code that is not accepted.
  */
 export async function run(argv: readonly [string, ...string[]], options: RunOptions = {}): Promise<RunResult> {
-  const [program, ...args] = argv;
   const announceEnd = announceProgram(argv);
-  const result = await execa(program, args, {
-    ...execaOptions(options),
-    stdio: [
-      options.input === undefined ? 'ignore' : 'pipe',
-      'pipe',
-      'pipe',
-      // execa takes any descriptor; its types stop at 9.
-      ...((options.passFds ?? []) as 3[]),
-      ...(options.feedFds ?? []),
-    ],
-    ...(options.input === undefined ? {} : { input: options.input }),
+  const { further, feed, ...rest } = common(options);
+  if (options.input !== undefined) feed.set(0, options.input);
+  const program = startProgram(argv, {
+    ...rest,
+    feed,
+    timeoutMs: options.timeoutMs ?? 60_000,
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...further],
   });
-  const stdout = Buffer.from((result.stdout as unknown as Uint8Array | undefined) ?? []);
-  const stderr = Buffer.from((result.stderr as unknown as Uint8Array | undefined) ?? []).toString('utf8');
-  const exitCode =
-    result.exitCode ?? (result.signal === undefined ? undefined : 128 + (signalNumbers[result.signal] ?? 0));
-  announceEnd(exitCode);
-  if (exitCode === undefined || result.timedOut || result.isMaxBuffer || result.isCanceled) {
-    throw new ProgramError(argv, {
-      stderr,
-      why: failureReason(argv, result, stderr),
-      notFound: result.code === 'ENOENT',
+  const [out, err] = [program.child?.stdout, program.child?.stderr].map((stream) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    stream?.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > (options.maxOutputBytes ?? 64 * 1024 * 1024)) program.stop('output');
+      else chunks.push(chunk);
     });
+    return chunks;
+  });
+  const end = await program.ended;
+  const stdout = Buffer.concat(out ?? []);
+  const stderr = Buffer.concat(err ?? []).toString('utf8');
+  const exitCode = exitCodeOf(end);
+  announceEnd(exitCode);
+  if (exitCode === undefined || end.stopped !== undefined) {
+    throw new ProgramError(argv, { stderr, why: failureReason(argv, end), notFound: end.error?.code === 'ENOENT' });
   }
   if (!(options.accept ?? [0]).includes(exitCode)) {
     throw new ProgramError(argv, {
@@ -116,22 +115,12 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
   return { stdout, stderr, exitCode };
 }
 
-function failureReason(
-  argv: readonly string[],
-  result: {
-    code?: string | undefined;
-    timedOut: boolean;
-    isMaxBuffer: boolean;
-    isCanceled: boolean;
-    originalMessage?: string | undefined;
-  },
-  stderr: string,
-): string {
-  if (result.code === 'ENOENT') return `${argv[0]} is not installed, or not in PATH`;
-  if (result.timedOut) return `${argv.join(' ')} took too long and was ended`;
-  if (result.isMaxBuffer) return `${argv.join(' ')} printed more than is kept`;
-  if (result.isCanceled) return `${argv.join(' ')} was interrupted`;
-  return reasonOf(result.originalMessage ?? stderr);
+function failureReason(argv: readonly string[], { error, stopped }: ProgramEnd): string {
+  if (error?.code === 'ENOENT') return `${argv[0]} is not installed, or not in PATH`;
+  if (stopped === 'timeout') return `${argv.join(' ')} took too long and was ended`;
+  if (stopped === 'output') return `${argv.join(' ')} printed more than is kept`;
+  if (stopped === 'abort') return `${argv.join(' ')} was interrupted`;
+  return reasonOf(error);
 }
 
 /** What one of the three standard streams of a started program is: a pipe to us, nothing, ours, or a descriptor. */
@@ -165,41 +154,30 @@ export interface RunningProgram {
  * @throws ProgramError when it cannot be started.
  */
 export function start(argv: readonly [string, ...string[]], options: StartOptions = {}): RunningProgram {
-  const [program, ...args] = argv;
   const announceEnd = announceProgram(argv);
-  const subprocess = execa(program, args, {
-    ...execaOptions({ timeoutMs: 0, ...options }),
-    buffer: false,
+  const { further, ...rest } = common(options);
+  const { stdin = 'ignore', stdout = 'ignore', stderr = 'ignore' } = options;
+  const program = startProgram(argv, {
+    ...rest,
+    timeoutMs: options.timeoutMs ?? 0,
     detached: options.detached ?? false,
-    stdio: [
-      (options.stdin ?? 'ignore') as 'pipe',
-      (options.stdout ?? 'ignore') as 'pipe',
-      (options.stderr ?? 'ignore') as 'pipe',
-      ...((options.passFds ?? []) as 3[]),
-      ...(options.feedFds ?? []),
-    ],
+    stdio: [stdin, stdout, stderr, ...further],
   });
-  if (subprocess.pid === undefined) {
-    throw new ProgramError(argv, { why: `${program} is not installed, or not in PATH`, notFound: true });
+  const { child } = program;
+  if (child?.pid === undefined) {
+    throw new ProgramError(argv, { why: `${argv[0]} is not installed, or not in PATH`, notFound: true });
   }
-  const exited = new Promise<number>((resolve) => {
-    subprocess.nodeChildProcess.once('exit', (code, signal) =>
-      resolve(code ?? 128 + (signalNumbers[signal ?? ''] ?? 0)),
-    );
-  });
   return {
-    pid: subprocess.pid,
-    exited,
-    stdin: subprocess.stdin,
-    stdout: subprocess.stdout,
-    stderr: subprocess.stderr,
-    kill: (signal = 'SIGTERM') => {
-      subprocess.kill(signal);
-    },
-    ended: subprocess.then((result) => {
-      const exitCode = result.exitCode ?? 128 + (signalNumbers[result.signal ?? ''] ?? 0);
+    pid: child.pid,
+    exited: program.exited.then((end) => exitCodeOf(end) ?? 127),
+    stdin: child.stdin,
+    stdout: child.stdout,
+    stderr: child.stderr,
+    kill: (signal = 'SIGTERM') => program.kill(signal),
+    ended: program.ended.then((end) => {
+      const exitCode = exitCodeOf(end) ?? 127;
       announceEnd(exitCode);
-      return { exitCode, timedOut: result.timedOut };
+      return { exitCode, timedOut: end.stopped === 'timeout' };
     }),
   };
 }

@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '../..');
 const rules: Readonly<Record<string, { may: readonly string[]; mayNot: readonly string[] }>> = {
   'src/cli/a.ts': {
     may: ['@oclif/core', '../commands/status.ts', '../output/table.ts', '../server/store.ts', 'date-fns/format'],
-    mayNot: ['chalk', 'execa', 'node:child_process', 'date-fns'],
+    mayNot: ['chalk', 'node:child_process', 'date-fns'],
   },
   'src/cli/receive.ts': {
     may: ['../server/receive/receive.ts', '../errors.ts'],
@@ -18,13 +18,13 @@ const rules: Readonly<Record<string, { may: readonly string[]; mayNot: readonly 
   },
   'src/commands/a.ts': {
     may: ['../cli/base-command.ts', '../server/store.ts', '../client/run-backup.ts', '../output/table.ts'],
-    mayNot: ['@oclif/core', '../cli/main.ts', 'execa', 'chalk'],
+    mayNot: ['@oclif/core', '../cli/main.ts', 'node:child_process', 'chalk'],
   },
   'src/commands/client/a.ts': { may: ['../../cli/base-command.ts'], mayNot: ['../../cli/main.ts'] },
   'src/output/a.ts': { may: ['chalk'], mayNot: ['../client/run-backup.ts', '../server/store.ts', '@oclif/core'] },
   'src/client/a.ts': {
     may: ['../protocol/names.ts', '../system/run.ts', '../catalogue/scan.ts', '../report/mail.ts', 'node:fs/promises'],
-    mayNot: ['../server/store.ts', '../output/table.ts', '../cli/main.ts', '../commands/backup.ts', 'chalk', 'execa'],
+    mayNot: ['../server/store.ts', '../output/table.ts', '../cli/main.ts', '../commands/backup.ts', 'chalk', 'node:child_process'],
   },
   'src/server/a.ts': {
     may: ['../protocol/names.ts', '../retention/importance.ts'],
@@ -34,7 +34,7 @@ const rules: Readonly<Record<string, { may: readonly string[]; mayNot: readonly 
   'src/report/a.ts': { may: ['../protocol/run-record.ts'], mayNot: ['../server/store.ts', '../client/run-backup.ts'] },
   'src/protocol/a.ts': { may: ['../errors.ts'], mayNot: ['../config/paths.ts', '../catalogue/scan.ts'] },
   'src/config/a.ts': { may: ['../protocol/names.ts', '../system/files.ts'], mayNot: ['../server/store.ts'] },
-  'src/system/a.ts': { may: ['execa', '../errors.ts'], mayNot: ['../server/store.ts', '../config/paths.ts', 'chalk'] },
+  'src/system/a.ts': { may: ['node:child_process', '../errors.ts'], mayNot: ['../server/store.ts', '../config/paths.ts', 'chalk'] },
   'src/retention/a.ts': {
     may: ['../protocol/names.ts', '../errors.ts'],
     mayNot: ['node:fs', 'node:fs/promises', '../system/clock.ts', '../server/store.ts'],
