@@ -27,23 +27,23 @@ const single = {
   local: 'src/cli/local.ts',
 };
 
-/** Packages that oclif takes only to find plugins, to draw spinners or to debug itself: loaded, and never called. */
-const notUsed =
-  /^(?:tinyglobby|minimatch|lilconfig|typescript(?:\/.*)?|get-package-type|debug|cli-spinners|ansi-escapes|wordwrap)$/;
-/** What is asked of some of them all the same, as soon as oclif is loaded. */
-const insteadOf: Readonly<Record<string, string>> = {
-  debug: '() => () => undefined',
-  'cli-spinners': "{ dots2: { frames: [''] } }",
+/** What oclif loads only to find plugins, to end a program of its own, to draw a spinner, to debug itself, to fill in help. */
+const notUsed: Readonly<Record<string, string>> = {
+  '@oclif/core/lib/config/index.js': '',
+  '@oclif/core/lib/config/ts-path.js': '',
+  '@oclif/core/lib/module-loader.js': '',
+  '@oclif/core/lib/errors/handle.js': '',
+  '@oclif/core/lib/ux/action/spinner.js': 'module.exports = class {};',
+  'debug/src/index.js': 'module.exports = () => () => undefined;',
+  'ejs/lib/cjs/ejs.js': '',
 };
 const withoutTheUnused: Plugin = {
   name: 'without the unused',
   setup(bundler) {
-    bundler.onResolve({ filter: notUsed }, ({ path, importer }) =>
-      importer.includes('/node_modules/@oclif/core/') ? { path, namespace: 'not-used' } : undefined,
-    );
-    bundler.onLoad({ filter: /.*/, namespace: 'not-used' }, ({ path }) => ({
-      contents: `module.exports = ${insteadOf[path] ?? '{}'}; // ${path}: not used here\n`,
-    }));
+    for (const [path, contents] of Object.entries(notUsed)) {
+      const filter = new RegExp(`/node_modules/${path.replaceAll('.', '\\.')}$`);
+      bundler.onLoad({ filter }, () => ({ contents, loader: 'js' }));
+    }
   },
 };
 

@@ -39,6 +39,8 @@ class HelpPage extends CommandHelp {
   constructor(command: Command.Loadable, config: Config, program: string, operands: string) {
     super(command, config, { maxWidth: columns, flagSortOrder: 'none' });
     this.me = program;
+    // The only thing that is filled in; a language for templates would be loaded for it.
+    this.render = (text) => text.replaceAll('<%= me %>', program);
     this.#operands = operands;
   }
 

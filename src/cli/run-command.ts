@@ -1,4 +1,4 @@
-import { Config } from '@oclif/core/config';
+import type { Config } from '@oclif/core';
 import { exitCodes } from '../errors.ts';
 import { version } from '../version.ts';
 import { wantsJson } from './base-command.ts';
@@ -7,31 +7,24 @@ import { reportError } from './report-error.ts';
 import { stopOnSignals } from './signals.ts';
 
 /**
- * oclif's configuration of a program that has no plugins, hooks and themes. By default oclif reads all of these from
- * files that `$HOME` and BYTEBACK_CONFIG_DIR name, and byteback runs as root; what would look for them is not even loaded
- * (packaging/build.ts).
+ * What oclif asks of its configuration to parse and to render one command. Its own class reads plugins, hooks and themes
+ * from files that `$HOME` and BYTEBACK_CONFIG_DIR name, and byteback runs as root; it is not even loaded.
  */
-class FixedConfig extends Config {
-  override async load(): Promise<void> {
-    this.name = 'byteback';
-    this.bin = 'byteback';
-    this.version = version;
-    this.root = import.meta.dirname;
-    this.topicSeparator = ' ';
-    this.platform = 'linux';
-    this.shell = 'sh';
-  }
-
-  override async runHook(): Promise<never> {
-    return { successes: [], failures: [] } as never;
-  }
-}
-
-async function loadConfig(): Promise<Config> {
-  const config = new FixedConfig({ root: import.meta.dirname });
-  await config.load();
-  return config;
-}
+const config = {
+  name: 'byteback',
+  bin: 'byteback',
+  version,
+  root: import.meta.dirname,
+  topicSeparator: ':',
+  platform: 'linux',
+  shell: 'sh',
+  runHook: async () => ({ successes: [], failures: [] }),
+  // No setting of oclif's own is taken from the environment.
+  scopedEnvVar: () => undefined,
+  scopedEnvVarTrue: () => false,
+  scopedEnvVarKey: (key: string) => `BYTEBACK_${key}`,
+  scopedEnvVarKeys: (key: string) => [`BYTEBACK_${key}`],
+} satisfies Partial<Config> as unknown as Config;
 
 /** Runs one command to its end and returns the code to exit with; never throws. */
 export async function runCommand(entry: CommandEntry, argv: string[], program: string): Promise<number> {
@@ -57,7 +50,6 @@ export async function runCommand(entry: CommandEntry, argv: string[], program: s
   try {
     type = await entry.load();
     type.id = entry.id;
-    const config = await loadConfig();
     if (asksForHelp(argv)) {
       const { commandHelp } = await import('./help.ts');
       process.stdout.write(commandHelp(entry, type, config, program));
