@@ -47,6 +47,27 @@ const withoutTheUnused: Plugin = {
   },
 };
 
+/**
+ * Node takes 4 ms to load its cryptography, and most starts draw no random number and hash nothing: these are the
+ * functions that byteback imports from it, each of which loads it when it is first called.
+ */
+const lateCryptography: Plugin = {
+  name: 'late cryptography',
+  setup(bundler) {
+    const names = ['createHash', 'createPrivateKey', 'createPublicKey', 'randomBytes', 'randomInt'];
+    bundler.onResolve({ filter: /^node:crypto$/ }, ({ importer }) =>
+      importer.startsWith(join(root, 'src/')) ? { path: 'node:crypto', namespace: 'late' } : undefined,
+    );
+    bundler.onLoad({ filter: /.*/, namespace: 'late' }, () => ({
+      contents: names
+        .map(
+          (name) => `export const ${name} = (...given) => process.getBuiltinModule('node:crypto').${name}(...given);`,
+        )
+        .join('\n'),
+    }));
+  },
+};
+
 const options = {
   absWorkingDir: root,
   outdir: building,
@@ -57,7 +78,7 @@ const options = {
   platform: 'node',
   target: 'node24',
   charset: 'utf8',
-  plugins: [withoutTheUnused],
+  plugins: [withoutTheUnused, lateCryptography],
   // Some dependencies are CommonJS and ask for Node's own modules with require().
   banner: {
     js: "import { createRequire as createRequireOfBundle } from 'node:module';\nconst require = createRequireOfBundle(import.meta.url);",

@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises';
 import { BytebackError } from '../errors.ts';
 import { printable } from '../output/printable.ts';
 import type { Log } from '../system/log.ts';
@@ -16,6 +15,7 @@ export async function askYesOrNo(question: string, signal: AbortSignal, log: Log
     });
   }
   log.progress(undefined);
+  const { createInterface } = await import('node:readline/promises');
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
     const answer = await terminal.question(`${printable(question)} [y/N] `, { signal });
