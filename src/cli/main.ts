@@ -1,6 +1,6 @@
 import { exitCodes } from '../errors.ts';
 import { version } from '../version.ts';
-import { type CommandEntry, commands, findCommand, topics } from './commands.ts';
+import { findCommand } from './commands.ts';
 
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -31,33 +31,8 @@ async function main(words: readonly string[], calledAs: string): Promise<number>
   }
   const asked = isPlainForm && first === 'help' ? [...words.slice(1), '--help'] : words;
   const found = findCommand(asked);
+  // One import for both: each file that is loaded costs half a millisecond.
+  const { runCommand, withoutCommand } = await import('./run.ts');
   if (found === undefined) return withoutCommand(asked);
-  const { runCommand } = await import('./run-command.ts');
   return runCommand(found.entry, found.rest, isPlainForm ? `byteback ${found.entry.id}` : calledAs);
-}
-
-/** No command was named, or none that exists. */
-async function withoutCommand(words: readonly string[]): Promise<number> {
-  const [first = '--help', second = '--help'] = words;
-  const isTopic = Object.hasOwn(topics, first);
-  const wrong = isTopic ? second : first;
-  if (wrong === '--help' || wrong === '-h') {
-    const { rootHelp, topicHelp } = await import('./help.ts');
-    process.stdout.write(isTopic ? topicHelp(first) : rootHelp());
-    return exitCodes.ok;
-  }
-  const [{ errorForm }, { nearest }] = await Promise.all([
-    import('../output/error-form.ts'),
-    import('../config/nearest.ts'),
-  ]);
-  const typed = isTopic ? `${first} ${second}` : first;
-  const guess = nearest(typed, [...commands.map((entry: CommandEntry) => entry.id), ...Object.keys(topics)]);
-  process.stderr.write(
-    errorForm('byteback', {
-      what: typed.startsWith('-') ? `unknown option ${typed}` : `no command ${JSON.stringify(typed)}`,
-      ...(guess === undefined ? {} : { why: `did you mean: byteback ${guess}` }),
-      fix: isTopic ? `byteback ${first} --help` : 'byteback --help',
-    }),
-  );
-  return exitCodes.usage;
 }

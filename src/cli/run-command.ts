@@ -3,6 +3,7 @@ import { exitCodes } from '../errors.ts';
 import { version } from '../version.ts';
 import { wantsJson } from './base-command.ts';
 import type { CommandClass, CommandEntry } from './commands.ts';
+import { commandHelp } from './help.ts';
 import { reportError } from './report-error.ts';
 import { stopOnSignals } from './signals.ts';
 
@@ -51,7 +52,6 @@ export async function runCommand(entry: CommandEntry, argv: string[], program: s
     type = await entry.load();
     type.id = entry.id;
     if (asksForHelp(argv)) {
-      const { commandHelp } = await import('./help.ts');
       process.stdout.write(commandHelp(entry, type, config, program));
       return exitCodes.ok;
     }
