@@ -75,7 +75,9 @@ export function startProgram(argv: readonly [string, ...string[]], options: Prog
       env: { ...process.env, ...options.env },
       stdio: options.stdio,
       detached: options.detached ?? false,
-      ...(options.account ?? {}),
+      // Named one by one: what an account has besides is no option of ours.
+      ...(options.account === undefined ? {} : { uid: options.account.uid, gid: options.account.gid }),
+      shell: false,
     });
   } catch (error) {
     // Some failures are thrown, such as a list of arguments that is too long; others come as an event.

@@ -64,6 +64,10 @@ describe('run', () => {
 
   test('no shell looks at the arguments', async () => {
     expect((await run(['echo', '$HOME; *'])).stdout.toString()).toBe('$HOME; *\n');
+    // An account knows its shell.
+    const account = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, shell: '/bin/sh' };
+    const asRoot = process.getuid?.() === 0 ? { account } : {};
+    expect((await run(['echo', '$HOME; *'], asRoot)).stdout.toString()).toBe('$HOME; *\n');
   });
 });
 

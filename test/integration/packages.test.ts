@@ -107,6 +107,13 @@ describe('the installed packages', () => {
       'l',
     ]);
     expect(open.stdout).toBe('');
+    // The user was made after the packages were installed.
+    const { stdout: uid } = await must(['id', '-u', 'byteback']);
+    const own = (await readdir('/usr/lib/byteback/cache')).filter((name) => name.endsWith(`-${uid.trim()}`));
+    expect(own).toHaveLength(1);
+    const read = ['sudo', '-u', 'byteback', 'find', `/usr/lib/byteback/cache/${own[0]}/`, '-type', 'f'];
+    expect((await must([...read, '-readable'])).stdout.split('\n').length).toBeGreaterThan(20);
+    expect((await must([...read, '-writable'])).stdout).toBe('');
   });
 
   it('have no shell or argument between sshd or sudo and the helpers', async () => {

@@ -14,6 +14,7 @@ import { proveServer } from './proof.ts';
 import { quotaStep } from './quota.ts';
 import { sliceStep } from './slice.ts';
 import { sshdStep } from './sshd.ts';
+import { startUpStep } from './start-up.ts';
 import { lookAhead, type Step, stepLine, takeSteps } from './step.ts';
 import { sudoersStep } from './sudoers.ts';
 import { reportTimerStep, scrubTimerStep, timerStep } from './timer.ts';
@@ -148,6 +149,7 @@ export async function setupServer(options: SetupServerOptions, deps: SetupServer
   const steps: Step[] = [
     installationStep(),
     userStep(user),
+    startUpStep(user, log),
     namespacesStep(user),
     fileSystemStep(target),
     mountStep(target),
