@@ -50,6 +50,19 @@ export default defineConfig({
         },
       },
       {
+        // On a private machine on which systemd is the first process: `npm run test:systemd`.
+        test: {
+          name: 'systemd',
+          include: ['test/systemd/**/*.test.ts'],
+          globalSetup: ['test/helpers/only-on-a-private-machine.ts'],
+          setupFiles: ['test/helpers/to-exit-with.ts'],
+          fileParallelism: false,
+          sequence: { groupOrder: 5 },
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
         // As root on a private machine, one file after the other: they share its users, its sshd, its /etc.
         // Start them with `npm run test:integration`.
         test: {

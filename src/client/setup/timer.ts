@@ -6,7 +6,7 @@ import { BytebackError } from '../../errors.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { isMissing, writeFileAtomically } from '../../system/files.ts';
 import type { Log } from '../../system/log.ts';
-import { enableNow, isEnabledAndActive, isSystemdRunning, unitExists } from '../../system/systemd.ts';
+import { enableNow, giveTime, isEnabledAndActive, isSystemdRunning, unitExists } from '../../system/systemd.ts';
 
 /** What was asked for: `auto` takes systemd where it runs, otherwise cron. */
 export type TimerChoice = 'auto' | 'systemd' | 'cron' | 'none';
@@ -104,6 +104,11 @@ export function cronText(
   ].join('\n');
 }
 
+/** "03:07:00" */
+function timeOfDay(minute: number): string {
+  return [Math.floor(minute / 60), minute % 60, 0].map((part) => String(part).padStart(2, '0')).join(':');
+}
+
 /** Carries out a plan; says in words what there is now. */
 export async function applyTimer(
   plan: TimerPlan,
@@ -112,11 +117,16 @@ export async function applyTimer(
 ): Promise<string> {
   if (plan.kind === 'none') return `no daily run: ${plan.why}`;
   if (plan.kind === 'systemd') {
+    const minute = about.random(360);
     if (!(await isEnabledAndActive(timerUnit))) {
       log.step(`enabling the daily run: systemctl enable --now ${timerUnit}`);
+      await giveTime(timerUnit, `*-*-* ${timeOfDay(minute)}`);
       await enableNow(timerUnit);
     }
-    if (!(await isEnabledAndActive(drillUnit)) && (await unitExists(drillUnit))) await enableNow(drillUnit);
+    if (!(await isEnabledAndActive(drillUnit)) && (await unitExists(drillUnit))) {
+      await giveTime(drillUnit, `Sun *-*-* ${timeOfDay(9 * 60 + minute)}`);
+      await enableNow(drillUnit);
+    }
     return `runs daily by ${timerUnit}`;
   }
   const file = join(cronDirectory, cronFileName(about.name, about.ownDirectories));

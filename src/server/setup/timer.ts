@@ -1,8 +1,9 @@
+import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { BytebackError } from '../../errors.ts';
 import { isMissing, writeFileAtomically } from '../../system/files.ts';
-import { enableNow, isEnabledAndActive, isSystemdRunning, unitExists } from '../../system/systemd.ts';
+import { enableNow, giveTime, isEnabledAndActive, isSystemdRunning, unitExists } from '../../system/systemd.ts';
 import type { Step } from './step.ts';
 
 const cronDirectory = '/etc/cron.d';
@@ -14,6 +15,8 @@ interface Chore {
   readonly unit: string;
   readonly cronFile: string;
   readonly cronText: string;
+  /** When this machine's turn is, drawn for it; undefined: the unit's own time is good for all. */
+  readonly drawTime?: () => string;
   /** "prune hourly". */
   readonly words: string;
 }
@@ -48,10 +51,16 @@ const scrubbing: Chore = {
 ${pathLine}
 37 8 5 * * root /usr/bin/byteback scrub --limit 100M >/dev/null
 `,
+  drawTime: () => {
+    const [day, hour, minute] = [1 + randomInt(28), randomInt(24), randomInt(60)].map((n) =>
+      String(n).padStart(2, '0'),
+    );
+    return `*-*-${day} ${hour}:${minute}:00`;
+  },
   words: 'read the whole store monthly, looking for bitrot',
 };
 
-function systemdTimer({ unit, words }: Chore): Step {
+function systemdTimer({ unit, words, drawTime }: Chore): Step {
   return {
     title: 'timer',
     check: async () => {
@@ -59,7 +68,10 @@ function systemdTimer({ unit, words }: Chore): Step {
       if (await unitExists(unit)) return `enable ${unit}: ${words}`;
       throw new BytebackError('usage', { what: `${unit} is not installed`, fix: 'install the package byteback again' });
     },
-    act: () => enableNow(unit),
+    act: async () => {
+      if (drawTime !== undefined) await giveTime(unit, drawTime());
+      await enableNow(unit);
+    },
   };
 }
 
