@@ -34,19 +34,20 @@ async function answer(tellNews: (news: { store: Store; hasPings: boolean }) => v
       const { admit } = await import('../server/prune/admit.ts');
       return await logged((log) => admit(client, bytes, { config, store, clock, log }));
     },
-    pruneAfterwards: async () => {
+    pruneAfterwards: async (about) => {
       const { prune } = await import('../server/prune/prune.ts');
-      await logged((log) => prune({ mode: 'run', order: 'importance' }, { config, store, clock, log }));
+      await logged((log) => prune({ mode: 'run', order: 'importance' }, { config, store, clock, log }), about);
       const { refreshReports } = await import('../server/status-refresh.ts');
       const sources = { config, store, registryFile: serverPaths.authorizedKeys };
-      await logged((log) => refreshReports(sources, { clock, log }));
+      await logged((log) => refreshReports(sources, { clock, log }), about);
     },
   });
 }
 
 /** What is deleted, and why, stands in the system's log: nobody sees what this program prints. */
-async function logged<T>(act: (log: Log) => Promise<T>): Promise<T> {
+async function logged<T>(act: (log: Log) => Promise<T>, about?: { client: string; run: string }): Promise<T> {
   const journal = openJournal('byteback-prune');
+  if (about !== undefined) journal.about?.(about);
   try {
     return await act(journal);
   } finally {

@@ -26,6 +26,7 @@ import { type CheckPart, nextCheck, tellFindings } from './rolling-check.ts';
 import type { RunReport } from './run-backup.ts';
 import { replayMoves, sendChanges, walkAll } from './send-changes.ts';
 import type { KnownChanges, Sending } from './sending.ts';
+import { rememberServer } from './server-says.ts';
 import type { Session } from './session.ts';
 import type { Moved, TransferContext, Unread } from './transfer.ts';
 
@@ -115,7 +116,8 @@ async function prepare(sending: Sending, context: OpenRunContext): Promise<Prepa
     ask(connection, 'prepare', request, PrepareReplySchema, { timeoutMs: 3_600_000, signal: session.signal }),
   );
   context.onRun(prepared.run);
-  log.about?.({ run: prepared.run });
+  log.about?.({ run: prepared.run, client: prepared.client });
+  await rememberServer(context.stateDir, prepared);
   log.debug(`run ${prepared.run}`);
   return prepared;
 }

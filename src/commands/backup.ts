@@ -1,6 +1,7 @@
 import { BaseCommand, durationMs, Flags, repeated } from '../cli/base-command.ts';
 import { withCalls } from '../client/own-hooks.ts';
 import { type RunReport, runBackup } from '../client/run-backup.ts';
+import { recallServer } from '../client/server-says.ts';
 import { loadClientConfig } from '../config/client-config.ts';
 import { clientPaths } from '../config/paths.ts';
 import { BytebackError } from '../errors.ts';
@@ -59,6 +60,8 @@ export class BackupCommand extends BaseCommand {
       });
     }
     const config = await loadClientConfig(paths);
+    // Until the server gives out the run, lines of the journal have at least the name.
+    log.about?.({ client: (await recallServer(paths.stateDir)).client });
     const act = () =>
       runBackup(
         {

@@ -87,7 +87,8 @@ export function createLogger(
       stream.write(line);
     },
     about({ run, client }) {
-      subject = `${client === undefined ? '' : `${printable(client)} `}${printable(run)}: `;
+      const words = [client, run].filter((word) => word !== undefined).map(printable);
+      subject = words.length === 0 ? '' : `${words.join(' ')}: `;
     },
     configure(change) {
       level = { ...level, ...change };

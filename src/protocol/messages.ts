@@ -189,6 +189,10 @@ export const PrepareReplySchema = v.object({
   generation: v.nullable(RunIdSchema),
   /** SHA-256 of the manifest that the server holds; null when it holds none. */
   machine: v.optional(v.nullable(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)))),
+  /** The name that the server knows this client by. */
+  client: v.optional(ClientNameSchema),
+  /** How old its newest snapshot may be before it is overdue; null: any age. */
+  longestSilenceMs: v.optional(v.nullable(v.number())),
 });
 export type PrepareReply = v.InferOutput<typeof PrepareReplySchema>;
 

@@ -111,8 +111,8 @@ async function append(store: Store, events: readonly ServerEvent[]): Promise<voi
   } finally {
     await file.close();
   }
-  for (const { kind, client, address, check, what, why, count: number } of events) {
-    const parts = [client, address, check, why, number === undefined ? undefined : `${number} times`];
+  for (const { kind, client, run, address, check, what, why, count: number } of events) {
+    const parts = [client, run, address, check, why, number === undefined ? undefined : `${number} times`];
     await logSecurityEvent([`${kind}: ${what}`, ...parts.filter((part) => part !== undefined)].join('; '));
   }
 }

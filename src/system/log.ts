@@ -24,7 +24,7 @@ export interface Log {
   /** Replaces the progress line; nothing when standard error is no terminal. */
   progress(progress: Progress | undefined): void;
   /** What all that follows is about: said on every line of a journal. A log that nobody looks through has no need of it. */
-  about?(subject: { readonly run: string; readonly client?: string }): void;
+  about?(subject: { readonly run?: string | undefined; readonly client?: string | undefined }): void;
 }
 
 const nothing = (): void => undefined;

@@ -24,7 +24,14 @@ const rules: Readonly<Record<string, { may: readonly string[]; mayNot: readonly 
   'src/output/a.ts': { may: ['chalk'], mayNot: ['../client/run-backup.ts', '../server/store.ts', '@oclif/core'] },
   'src/client/a.ts': {
     may: ['../protocol/names.ts', '../system/run.ts', '../catalogue/scan.ts', '../report/mail.ts', 'node:fs/promises'],
-    mayNot: ['../server/store.ts', '../output/table.ts', '../cli/main.ts', '../commands/backup.ts', 'chalk', 'node:child_process'],
+    mayNot: [
+      '../server/store.ts',
+      '../output/table.ts',
+      '../cli/main.ts',
+      '../commands/backup.ts',
+      'chalk',
+      'node:child_process',
+    ],
   },
   'src/server/a.ts': {
     may: ['../protocol/names.ts', '../retention/importance.ts'],
@@ -34,7 +41,10 @@ const rules: Readonly<Record<string, { may: readonly string[]; mayNot: readonly 
   'src/report/a.ts': { may: ['../protocol/run-record.ts'], mayNot: ['../server/store.ts', '../client/run-backup.ts'] },
   'src/protocol/a.ts': { may: ['../errors.ts'], mayNot: ['../config/paths.ts', '../catalogue/scan.ts'] },
   'src/config/a.ts': { may: ['../protocol/names.ts', '../system/files.ts'], mayNot: ['../server/store.ts'] },
-  'src/system/a.ts': { may: ['node:child_process', '../errors.ts'], mayNot: ['../server/store.ts', '../config/paths.ts', 'chalk'] },
+  'src/system/a.ts': {
+    may: ['node:child_process', '../errors.ts'],
+    mayNot: ['../server/store.ts', '../config/paths.ts', 'chalk'],
+  },
   'src/retention/a.ts': {
     may: ['../protocol/names.ts', '../errors.ts'],
     mayNot: ['node:fs', 'node:fs/promises', '../system/clock.ts', '../server/store.ts'],

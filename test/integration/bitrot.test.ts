@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { appendFile, link, mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, link, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { must } from '../helpers/command.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
 import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
+import { spoil } from '../helpers/spoil.ts';
 
 // A disk forgets: bytes of a file are changed on the image of the store, behind the file system's back.
 let machine: InstalledMachine;
@@ -26,33 +27,6 @@ const events = async () =>
     .split('\n')
     .filter((line) => line.includes('"kind":"bitrot"'))
     .map((line) => JSON.parse(line) as { client: string; what: string; why: string });
-
-/** Where the first byte of a stored file lies on the image. */
-async function placeOnImage(file: string): Promise<number> {
-  await must(['sync']);
-  const extents = (await must(['filefrag', '-v', file])).stdout;
-  const logical = Number(/^\s+0:\s+\d+\.\.\s*\d+:\s+(\d+)\.\./m.exec(extents)?.[1]) * 4096;
-  const device = (await must(['findmnt', '--noheadings', '--output', 'SOURCE', '/byteback'])).stdout.trim();
-  const chunks = (await must(['btrfs', 'inspect-internal', 'dump-tree', '-t', 'chunk', device])).stdout;
-  for (const [, start, length, offset] of chunks.matchAll(
-    /CHUNK_ITEM (\d+)\)[\s\S]*?\n\s+length (\d+) [\s\S]*?stripe 0 devid 1 offset (\d+)/g,
-  )) {
-    const from = Number(start);
-    if (from <= logical && logical < from + Number(length)) return Number(offset) + logical - from;
-  }
-  throw new Error(`nothing at ${logical}`);
-}
-
-/** Writes over some bytes of each, and makes the kernel forget what it had read. */
-async function spoil(...files: string[]): Promise<void> {
-  const image = await open(machine.image, 'r+');
-  for (const file of files)
-    await image.write(Buffer.from('these bytes are wrong'), 0, 21, (await placeOnImage(file)) + 100);
-  await image.sync();
-  await image.close();
-  await must(['umount', '/byteback']);
-  await must(['mount', '/byteback']);
-}
 
 beforeAll(async () => {
   machine = await installedMachine({ size: '1G' });
@@ -88,8 +62,8 @@ describe('byteback scrub', () => {
   });
 
   it('names each damaged file, of one client, in all snapshots and with all of its names', async () => {
-    await spoil(`${client.place}/snapshots/${names[0]}/fs${tree}/deep/photo`);
-    await spoil(`${client.place}/snapshots/${names[0]}/fs${tree}/text`);
+    await spoil(machine.image, `${client.place}/snapshots/${names[0]}/fs${tree}/deep/photo`);
+    await spoil(machine.image, `${client.place}/snapshots/${names[0]}/fs${tree}/text`);
     const { exitCode, report } = await scrub();
     expect(exitCode).toBe(3);
     expect(report).toMatchObject({ status: 'partial', uncorrectable: 2, unplaced: 0 });
@@ -172,7 +146,11 @@ describe('more damage than the kernel tells of', () => {
     expect(await rotten.run('byteback-backup')).toExitWith(0);
     const [first] = await machine.snapshots('web3');
     const stored = `${rotten.place}/snapshots/${first}/fs${place}`;
-    await spoil(...Array.from({ length: many }, (_, file) => `${stored}/deep/${file}`), `${stored}/older`);
+    await spoil(
+      machine.image,
+      ...Array.from({ length: many }, (_, file) => `${stored}/deep/${file}`),
+      `${stored}/older`,
+    );
   }, 100_000);
 
   it('is named file by file all the same, in each snapshot that holds it', async () => {

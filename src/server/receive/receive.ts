@@ -93,6 +93,7 @@ async function serve(asked: WireCommand | Unparsed, call: ReceiveCall, who: Refu
   const attempt = { caller, address: who.connection?.split(' ')[0], now: new Date(), command: asked };
   if (caller.role !== 'client') return serveStranger(authorise({ ...attempt, policy: undefined }), caller, call);
   who.client = caller.name;
+  if ('run' in asked) who.run = asked.run;
   // Before anything is checked: what is refused counts as well.
   process.title = sessionTitle(caller.name, 'verb' in asked ? asked.verb : 'refused');
   requireFewSessions(caller.name);

@@ -9,6 +9,8 @@ import { askRoot } from './root-helper.ts';
 /** Who was refused, as far as it is known, for the event. */
 export interface Refused {
   client?: string;
+  /** That was named, whether it is open or not. */
+  run?: string;
   /** sshd's own words: address and port of both sides. */
   readonly connection: string | undefined;
 }
@@ -33,7 +35,7 @@ export async function refuse(error: unknown, { writeOut, writeError, moves }: An
 async function tellAdmin(
   { explanation }: BytebackError,
   check: string,
-  { client, connection }: Refused,
+  { client, run, connection }: Refused,
 ): Promise<void> {
   const address = connection?.split(' ')[0] ?? '';
   const { what, why } = explanation;
@@ -41,6 +43,7 @@ async function tellAdmin(
     await askRoot('snapshot', {
       verb: 'refusal',
       ...(client === undefined ? {} : { client }),
+      ...(run === undefined ? {} : { run }),
       ...(/^[0-9a-fA-F.:]{2,45}$/.test(address) ? { address } : {}),
       check,
       what: escapeName(what).slice(0, 500),
@@ -48,6 +51,7 @@ async function tellAdmin(
     });
   } catch (error) {
     // It is refused all the same; the system's log takes what root's helper did not.
-    await logSecurityEvent(`refusal: ${escapeName(what)}; not recorded: ${escapeName(reasonOf(error))}`);
+    const about = [client, run].filter((word) => word !== undefined).join(' ');
+    await logSecurityEvent(`refusal: ${about} ${escapeName(what)}; not recorded: ${escapeName(reasonOf(error))}`);
   }
 }

@@ -46,6 +46,7 @@ export async function recordTransfer(
 export async function recordRefusal(
   refusal: {
     readonly client?: ClientName | undefined;
+    readonly run?: RunId | undefined;
     readonly address?: string | undefined;
     readonly check: string;
     readonly what: string;
@@ -53,13 +54,14 @@ export async function recordRefusal(
   },
   { store, clock }: { store: Store; clock: Clock },
 ): Promise<void> {
-  const { client, address, check, what, why } = refusal;
+  const { client, run, address, check, what, why } = refusal;
   // It comes escaped; should somebody send anything else, it is escaped here.
   const safe = (text: string) => escapeName(unescapeName(text));
   await recordEvent(store, {
     at: clock.now().toISOString(),
     kind: 'refusal',
     ...(client === undefined ? {} : { client }),
+    ...(run === undefined ? {} : { run }),
     what: safe(what),
     ...(why === undefined ? {} : { why: safe(why) }),
     check,

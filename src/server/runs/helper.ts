@@ -10,7 +10,7 @@ import {
   PrepareRequestSchema,
   ProofRequestSchema,
 } from '../../protocol/messages.ts';
-import { ClientNameSchema, RunIdSchema } from '../../protocol/names.ts';
+import { type ClientName, ClientNameSchema, type RunId, RunIdSchema } from '../../protocol/names.ts';
 import { readRequest } from '../helper-request.ts';
 import { checks, Refusal } from '../refusal.ts';
 import { complete } from './complete.ts';
@@ -36,6 +36,7 @@ export const HelperRequestSchema = v.variant('verb', [
   v.strictObject({
     verb: v.literal('refusal'),
     client: v.optional(ClientNameSchema),
+    run: v.optional(RunIdSchema),
     /** Where it came from, as sshd says. */
     address: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-fA-F.:]{2,45}$/))),
     check: v.picklist(checks),
@@ -55,7 +56,7 @@ export interface HelperAnswer {
 export interface HelperDeps extends RunDeps {
   readonly config: ServerConfig;
   /** Prunes when the store asks for it; its failure fails nothing else. */
-  readonly pruneAfterwards: () => Promise<void>;
+  readonly pruneAfterwards: (about: { readonly client: ClientName; readonly run: RunId }) => Promise<void>;
 }
 
 /** Reads one request and does it. @throws BytebackError with the exit for the caller. */
@@ -93,7 +94,7 @@ async function answer(request: v.InferOutput<typeof HelperRequestSchema>, deps: 
         await completeHooks(about, { ...deps, timeoutMs: deps.config.hookTimeoutMs }).catch((error: unknown) =>
           process.stderr.write(`hooks failed: ${reasonOf(error)}\n`),
         );
-        await deps.pruneAfterwards();
+        await deps.pruneAfterwards(about);
       };
       return { reply, afterwards };
     }

@@ -8,6 +8,7 @@ import type { RunRecord } from '../../protocol/run-record.ts';
 import type { Clock } from '../../system/clock.ts';
 import { tryLock } from '../../system/lock.ts';
 import { dropDamaged } from '../bitrot-mending.ts';
+import { longestSilenceMs } from '../overdue.ts';
 import type { Admitted } from '../prune/admit.ts';
 import { Refusal } from '../refusal.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
@@ -41,7 +42,8 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
   try {
     await requireMachine(store, client, request.machineId);
     const limit = deps.config.policyOf(client).snapshotsPerDay ?? deps.config.snapshotsPerDay;
-    requireNotTooSoon(await listSnapshotNames(store, client), limit, clock.now());
+    const names = await listSnapshotNames(store, client);
+    requireNotTooSoon(names, limit, clock.now());
     const growth = await deps.admit(client, request.expectedBytes);
     const run = newRunId();
     const { expectedBytes } = request;
@@ -73,7 +75,15 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       ...(mending.length === 0 ? {} : { mending: [...mending] }),
     };
     await writeCurrentRecord(store, record);
-    return { ok: true, run: record.run, generation, machine: await machineDigest(store, client) };
+    const times = names.map((name) => snapshotTime(name)?.getTime() ?? 0);
+    return {
+      ok: true,
+      run: record.run,
+      generation,
+      machine: await machineDigest(store, client),
+      client,
+      longestSilenceMs: longestSilenceMs(times, deps.config.policyOf(client).expectMs) ?? null,
+    };
   } finally {
     await lock.release();
   }
