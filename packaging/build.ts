@@ -2,6 +2,7 @@
  * `npm run build`: bundles the sources into lib/byteback at the root of the checkout, which has the shape that
  * /usr/lib/byteback has once installed. Readable on purpose (not minified): an admin may look at what root runs.
  */
+import crypto from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
@@ -48,13 +49,15 @@ const withoutTheUnused: Plugin = {
 };
 
 /**
- * Node takes 4 ms to load its cryptography, and most starts draw no random number and hash nothing: these are the
- * functions that byteback imports from it, each of which loads it when it is first called.
+ * Node takes 4 ms to load its cryptography, and most starts draw no random number and hash nothing: these are its
+ * functions, each of which loads it when it is first called.
  */
 const lateCryptography: Plugin = {
   name: 'late cryptography',
   setup(bundler) {
-    const names = ['createHash', 'createPrivateKey', 'createPublicKey', 'randomBytes', 'randomInt'];
+    const names = Object.entries(crypto).flatMap(([name, value]) =>
+      typeof value === 'function' && /^[a-z]/.test(name) ? [name] : [],
+    );
     bundler.onResolve({ filter: /^node:crypto$/ }, ({ importer }) =>
       importer.startsWith(join(root, 'src/')) ? { path: 'node:crypto', namespace: 'late' } : undefined,
     );
