@@ -110,7 +110,11 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     },
   );
   try {
-    if (!options.dryRun) await hooks.before();
+    if (!options.dryRun) {
+      await hooks.before();
+      // Made while the tree is scanned. Should it fail, the first step that needs it tries again and says why.
+      session.connect().catch(() => undefined);
+    }
     const report = await runSteps(options, deps, {
       session,
       hooks,
