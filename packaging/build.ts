@@ -17,6 +17,7 @@ const building = join(root, `lib/building.${process.pid}`);
 const entryPoints = {
   cli: 'src/cli/main.ts',
   receive: 'src/cli/receive.ts',
+  'after-run': 'src/cli/after-run.ts',
   snapshot: 'src/cli/snapshot.ts',
   register: 'src/cli/register.ts',
   jailed: 'src/cli/jailed.ts',

@@ -52,10 +52,11 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
   const pipe = await openPipe(join(input.workDirectory, 'found'));
   const programs: RunningProgram[] = [];
   try {
-    const sort = start(
-      ['sort', '-z', '-S', sortMemory, '-T', input.workDirectory, '-o', file, '--', '-', ways],
-      { stdin: pipe.readFd, stderr: 'pipe', ...signal },
-    );
+    const sort = start(['sort', '-z', '-S', sortMemory, '-T', input.workDirectory, '-o', file, '--', '-', ways], {
+      stdin: pipe.readFd,
+      stderr: 'pipe',
+      ...signal,
+    });
     programs.push(sort);
     const find = start(findArgv(input, tags), { stdout: pipe.writeFd, stderr: 'pipe', cwd: '/', ...signal });
     programs.push(find);

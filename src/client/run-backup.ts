@@ -112,8 +112,11 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
   try {
     if (!options.dryRun) {
       await hooks.before();
-      // Made while the tree is scanned. Should it fail, the first step that needs it tries again and says why.
-      session.connect().catch(() => undefined);
+      // While the tree is scanned. Should it fail, the first step that needs it tries again and says why.
+      session.connect().then(
+        (connection) => connection.startAhead('prepare', { signal }),
+        () => undefined,
+      );
     }
     const report = await runSteps(options, deps, {
       session,
@@ -215,10 +218,6 @@ interface Steps {
 async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps): Promise<RunReport> {
   const { config, paths, log, clock, signal } = deps;
   const { session, workDirectory, state } = steps;
-  // Of what is backed up each night, whatever is named this time.
-  const machine = options.dryRun
-    ? Promise.resolve(undefined)
-    : collectMachine(config.source.map(toByteString), log).catch(() => undefined);
   const plan = await makePlan(options, {
     config,
     stateDir: paths.stateDir,
@@ -263,6 +262,8 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     const nothing = { run: null, snapshot: null, unread: [], findings: [], resent: [], grew: [] };
     return { ...common, ...nothing, status: 'ok', walk: walkWhy, figures, deletedFiles };
   }
+  // Of what is backed up each night, whatever is named this time. Only now: what waits for the server from here on is idle.
+  const machine = collectMachine(config.source.map(toByteString), log).catch(() => undefined);
   const done = await openRun(plan, sending, {
     machine,
     session,

@@ -24,5 +24,8 @@ export async function openPipe(path: string): Promise<PipeEnds> {
     closeSync(both);
   }
   const [readFd = -1, writeFd = -1] = open;
-  return { readFd, writeFd, close: () => open.splice(0).forEach((fd) => closeSync(fd)) };
+  const close = () => {
+    for (const fd of open.splice(0)) closeSync(fd);
+  };
+  return { readFd, writeFd, close };
 }

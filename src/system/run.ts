@@ -5,8 +5,11 @@ import { announceProgram } from './program-events.ts';
 
 /** How a program is started. */
 export interface RunOptions {
-  /** Bytes or text for standard input; nothing (end of file at once) by default. */
-  readonly input?: string | Uint8Array;
+  /**
+   * Bytes or text for standard input; nothing (end of file at once) by default. A promise of it starts the program ahead: it loads
+   * meanwhile. When the promise fails, the program gets the end of file, and `run` fails with the promise's error once it has ended.
+   */
+  readonly input?: string | Uint8Array | Promise<string | Uint8Array>;
   readonly cwd?: string;
   /** Added to the environment of the program; LC_ALL=C is always set. */
   readonly env?: Readonly<Record<string, string>>;
@@ -82,7 +85,8 @@ export function execaOptions(options: RunOptions) {
 export async function run(argv: readonly [string, ...string[]], options: RunOptions = {}): Promise<RunResult> {
   const [program, ...args] = argv;
   const announceEnd = announceProgram(argv);
-  const result = await execa(program, args, {
+  const later = options.input instanceof Promise ? options.input : undefined;
+  const running = execa(program, args, {
     ...execaOptions(options),
     stdio: [
       options.input === undefined ? 'ignore' : 'pipe',
@@ -92,13 +96,21 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
       ...((options.passFds ?? []) as 3[]),
       ...(options.feedFds ?? []),
     ],
-    ...(options.input === undefined ? {} : { input: options.input }),
+    ...(options.input === undefined || options.input instanceof Promise ? {} : { input: options.input }),
   });
+  // A program may end, or close its input, before it has all of it.
+  running.stdin?.on('error', () => undefined);
+  later?.then(
+    (input) => running.stdin?.end(input),
+    () => running.stdin?.end(),
+  );
+  const result = await running;
   const stdout = Buffer.from((result.stdout as unknown as Uint8Array | undefined) ?? []);
   const stderr = Buffer.from((result.stderr as unknown as Uint8Array | undefined) ?? []).toString('utf8');
   const exitCode =
     result.exitCode ?? (result.signal === undefined ? undefined : 128 + (signalNumbers[result.signal] ?? 0));
   announceEnd(exitCode);
+  if (later !== undefined) await settledOrEnded(later);
   if (exitCode === undefined || result.timedOut || result.isMaxBuffer || result.isCanceled) {
     throw new ProgramError(argv, {
       stderr,
@@ -114,6 +126,11 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
     });
   }
   return { stdout, stderr, exitCode };
+}
+
+/** Fails with the promise's error when it has failed; one that has no end yet is not waited for. */
+async function settledOrEnded(later: Promise<unknown>): Promise<void> {
+  await Promise.race([later, new Promise((resolve) => setImmediate(resolve))]);
 }
 
 function failureReason(

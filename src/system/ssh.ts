@@ -119,14 +119,24 @@ function commonOptions(target: SshTarget): string[] {
 /** Ends with its parent even when that is killed with -9: nothing of a run may go on without it. */
 export const diesWithParent = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
 
+/** The server waits a minute for a request. */
+const aheadMs = 45_000;
+
+type ExecInput = string | Uint8Array;
+
 /** One connection to a server; every request and every rsync is a session on it. */
 export interface SshConnection {
   readonly target: SshTarget;
   /** Runs one command on the server. Every exit code but 255 is returned; 255 is ssh's own and thrown as SshError. */
   exec(
     command: string,
-    options?: { input?: string | Uint8Array; timeoutMs?: number; signal?: AbortSignal },
+    options?: { input?: ExecInput | Promise<ExecInput>; timeoutMs?: number; signal?: AbortSignal },
   ): Promise<RunResult>;
+  /**
+   * Starts a command ahead of its request: ssh and the server's side load meanwhile, and the next `exec` of the same command goes on
+   * with it. One that is not asked for within 45 seconds is given up, before the server does so.
+   */
+  startAhead(command: string, options?: { signal?: AbortSignal }): void;
   /** The same for a command that is talked to while it runs; its standard input may be a file's descriptor. */
   argvOf(command: string): readonly [string, ...string[]];
   /** The arguments of ssh that rsync's -e needs: a session on this connection. */
@@ -207,6 +217,17 @@ export async function openSsh(
     target.host,
     command,
   ];
+  const exec: SshConnection['exec'] = async (command, { input, timeoutMs = 600_000, signal } = {}) => {
+    const result = await run(argvOf(command), {
+      timeoutMs,
+      accept: Array.from({ length: 256 }, (_, code) => code),
+      ...(input === undefined ? {} : { input }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    if (result.exitCode === 255) throw explain(target, `${stderr}\n${result.stderr}`);
+    return result;
+  };
+  const ahead = new Map<string, (input: ExecInput) => Promise<RunResult>>();
   return {
     target,
     sessionArgv,
@@ -215,15 +236,26 @@ export async function openSsh(
       return !ended;
     },
     close,
-    async exec(command, { input, timeoutMs = 600_000, signal } = {}) {
-      const result = await run(argvOf(command), {
-        timeoutMs,
-        accept: Array.from({ length: 256 }, (_, code) => code),
-        ...(input === undefined ? {} : { input }),
-        ...(signal === undefined ? {} : { signal }),
-      });
-      if (result.exitCode === 255) throw explain(target, `${stderr}\n${result.stderr}`);
-      return result;
+    startAhead(command, { signal } = {}) {
+      if (ahead.has(command)) return;
+      const { promise: input, resolve } = Promise.withResolvers<ExecInput>();
+      const result = exec(command, { input, timeoutMs: 0, ...(signal === undefined ? {} : { signal }) });
+      // Nobody may ever ask for it.
+      result.catch(() => undefined);
+      const goOn = (request: ExecInput) => {
+        clearTimeout(timer);
+        ahead.delete(command);
+        resolve(request);
+        return result;
+      };
+      const timer = setTimeout(() => goOn(''), aheadMs);
+      timer.unref();
+      ahead.set(command, goOn);
+    },
+    async exec(command, options = {}) {
+      const { input } = options;
+      const goOn = ahead.get(command);
+      return goOn === undefined ? exec(command, options) : goOn((await input) ?? '');
     },
   };
 }

@@ -19,12 +19,13 @@ export interface HelperReply {
 }
 
 /**
- * Asks a root helper: one JSON object there, one back.
+ * Asks a root helper: one JSON object there, one back. For a promise of a request the helper is started ahead of it.
  * @throws BytebackError refused when sudo does not let it start, or it answers with something else.
  */
 export async function askRoot(helper: keyof typeof helpers, request: unknown): Promise<HelperReply> {
+  const input = request instanceof Promise ? request.then((known) => JSON.stringify(known)) : JSON.stringify(request);
   const { stdout, stderr, exitCode } = await run(['sudo', '-n', helpers[helper]], {
-    input: JSON.stringify(request),
+    input,
     accept: Array.from({ length: 256 }, (_, code) => code),
     timeoutMs: helperTimeoutMs,
     maxOutputBytes: 4 * 1024 * 1024,
