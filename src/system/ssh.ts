@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BytebackError } from '../errors.ts';
+import { type Ahead, startAhead } from './ahead.ts';
 import { type RunningProgram, type RunResult, run, start } from './run.ts';
 
 /** Which server, and with what configuration. */
@@ -227,7 +228,7 @@ export async function openSsh(
     if (result.exitCode === 255) throw explain(target, `${stderr}\n${result.stderr}`);
     return result;
   };
-  const ahead = new Map<string, (input: ExecInput) => Promise<RunResult>>();
+  const ahead = new Map<string, Ahead<ExecInput, RunResult>>();
   return {
     target,
     sessionArgv,
@@ -237,25 +238,15 @@ export async function openSsh(
     },
     close,
     startAhead(command, { signal } = {}) {
-      if (ahead.has(command)) return;
-      const { promise: input, resolve } = Promise.withResolvers<ExecInput>();
-      const result = exec(command, { input, timeoutMs: 0, ...(signal === undefined ? {} : { signal }) });
-      // Nobody may ever ask for it.
-      result.catch(() => undefined);
-      const goOn = (request: ExecInput) => {
-        clearTimeout(timer);
-        ahead.delete(command);
-        resolve(request);
-        return result;
-      };
-      const timer = setTimeout(() => goOn(''), aheadMs);
-      timer.unref();
-      ahead.set(command, goOn);
+      const start = (input: Promise<ExecInput>) =>
+        exec(command, { input, timeoutMs: 0, ...(signal === undefined ? {} : { signal }) });
+      if (!ahead.has(command)) ahead.set(command, startAhead(start, { afterMs: aheadMs, nothing: '' }));
     },
     async exec(command, options = {}) {
-      const { input } = options;
-      const goOn = ahead.get(command);
-      return goOn === undefined ? exec(command, options) : goOn((await input) ?? '');
+      const input = (await options.input) ?? '';
+      const started = ahead.get(command)?.goOn(input);
+      ahead.delete(command);
+      return await (started ?? exec(command, options));
     },
   };
 }

@@ -129,7 +129,8 @@ async function serveClient(
   who: Refused,
 ): Promise<number> {
   const store = storeAt(config.store);
-  const session: Session = { client, store, idleTimeoutMs: config.idleTimeoutMs, say: call.writeError };
+  const ahead = call.sessions !== undefined && call.sessions <= mostAhead;
+  const session: Session = { client, store, idleTimeoutMs: config.idleTimeoutMs, ahead, say: call.writeError };
   switch (command.verb) {
     case 'ping':
       return reply(call, { ok: true, protocol: protocolVersion, version: call.version, client });
@@ -138,7 +139,7 @@ async function serveClient(
       const { verb } = command;
       const schema = verb === 'prepare' ? PrepareRequestSchema : CompleteRequestSchema;
       const request = requestOf(call, schema).then((known) => ({ verb, client, request: known }));
-      return relay(call, 'snapshot', (call.sessions ?? 0) <= mostAhead ? request : await request);
+      return relay(call, 'snapshot', ahead ? request : await request);
     }
     case 'outcome': {
       const { run } = await requestOf(call, OutcomeRequestSchema);
