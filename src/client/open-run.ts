@@ -39,8 +39,8 @@ export interface OpenRunContext {
   readonly stateDir: string;
   readonly version: string;
   readonly workDirectory: string;
-  /** The manifest of this machine, which is collected meanwhile. */
-  readonly machine: Promise<string | undefined>;
+  /** Collects the manifest of this machine; called when there is time for it, while the server works. */
+  readonly collectMachine: () => Promise<string | undefined>;
   readonly startedAt: Date;
   readonly ioTimeoutMs: number;
   readonly bwlimit: string | undefined;
@@ -81,11 +81,13 @@ export async function openRun(plan: Plan, sending: Sending, context: OpenRunCont
     growth: new Growth(),
     sentWhole: new SentWhole(),
   };
+  let machine: Promise<string | undefined> | undefined;
   for (let again = false; ; again = true) {
     const prepared = await prepare(sending, context);
+    machine ??= context.collectMachine();
     try {
       const sent = await send(plan, sending, context, prepared, moved);
-      return await complete(plan, sending, context, prepared, sent, moved);
+      return await complete(plan, sending, context, prepared, { ...sent, machine: await machine }, moved);
     } catch (error) {
       if (again || !isNotOpen(error, prepared.run)) throw error;
       context.log.info('the server has this run open no more; it is prepared anew');
@@ -191,7 +193,7 @@ async function complete(
   sending: Sending,
   context: OpenRunContext,
   { run, machine: known }: PrepareReply,
-  sent: Sent,
+  sent: Sent & { readonly machine: string | undefined },
   moved: Moved,
 ): Promise<Done> {
   const { session, log, clock, stateDir } = context;
@@ -221,7 +223,7 @@ async function complete(
     totalBytes: Math.max(0, totals.bytes),
     retries: session.retries,
   };
-  const machine = await context.machine;
+  const { machine } = sent;
   const isKnown = machine === undefined || createHash('sha256').update(machine).digest('hex') === known;
   const grew = moved.growth
     .top(mostGrown)

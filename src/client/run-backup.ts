@@ -262,10 +262,9 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     const nothing = { run: null, snapshot: null, unread: [], findings: [], resent: [], grew: [] };
     return { ...common, ...nothing, status: 'ok', walk: walkWhy, figures, deletedFiles };
   }
-  // Of what is backed up each night, whatever is named this time. Only now: what waits for the server from here on is idle.
-  const machine = collectMachine(config.source.map(toByteString), log).catch(() => undefined);
   const done = await openRun(plan, sending, {
-    machine,
+    // Of what is backed up each night, whatever is named this time.
+    collectMachine: () => collectMachine(config.source.map(toByteString), log).catch(() => undefined),
     session,
     host: steps.host,
     destination: config.destination,
