@@ -77,7 +77,7 @@ export async function withBench(
 ): Promise<void> {
   const machine = await installedMachine({ size: String(diskBytes) });
   try {
-    await must(['sed', '-i', 's/^snapshots_per_day.*/snapshots_per_day = 10000/', '/etc/byteback/server.toml']);
+    await must(['sed', '-i', 's/^# snapshots_per_day.*/snapshots_per_day = 10000/', '/etc/byteback/server.toml']);
     const sshConfig = await makeUser(machine);
     const source = await makeSource(machine);
     const othersDir = '/byteback/others';

@@ -33,8 +33,8 @@ export type Figure = 'seconds' | 'wireBytes' | 'diskBytes' | 'clientBytes' | 'se
 /** What must hold of byteback. */
 export interface Bound {
   readonly figure: Figure;
-  /** At most so many times the figure of this tool in the same round; without it `most` is the figure itself. */
-  readonly times?: string;
+  /** At most so many times the figure of this tool, or of the best of these, in the same round; without it `most` is the figure itself. */
+  readonly times?: string | readonly string[];
   /** At most so much more than the figure of this tool. */
   readonly above?: string;
   readonly most: number;

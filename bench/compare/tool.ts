@@ -12,6 +12,8 @@ export interface Tool {
 /** Where one tree goes. */
 export interface Target {
   backup(): Promise<Measured>;
+  /** Brings back a part of the newest backup, or with '' all of it, into an empty directory. @param part a path below the tree */
+  restore(part: string, to: string): Promise<Measured>;
   /** Makes as if a day had gone by; for tools that do something by the day. */
   dayLater?(): Promise<void>;
   dispose(): Promise<void>;

@@ -11,13 +11,17 @@ export const borg: Tool = {
     const place = join(bench.othersDir, `borg-${name}`);
     const home = join(bench.machine.scratch, `borg-home-${name}`);
     const env = { BORG_PASSPHRASE: 'benchmark', BORG_BASE_DIR: home, BORG_RSH: `ssh -F ${bench.sshConfig}` };
-    const to = `ssh://others${place}`;
-    await must(['borg', 'init', '--encryption', 'repokey', to], { env });
+    const repository = `ssh://others${place}`;
+    await must(['borg', 'init', '--encryption', 'repokey', repository], { env });
     let archive = 0;
     return {
       backup() {
         archive += 1;
-        return bench.measure({ argv: ['borg', 'create', `${to}::${archive}`, tree], env });
+        return bench.measure({ argv: ['borg', 'create', `${repository}::${archive}`, tree], env });
+      },
+      restore(part, to) {
+        const names = part === '' ? [] : [join(tree, part).slice(1)];
+        return bench.measure({ argv: ['borg', 'extract', `${repository}::${archive}`, ...names], env, cwd: to });
       },
       async dispose() {
         for (const path of [place, home]) await rm(path, { recursive: true, force: true });

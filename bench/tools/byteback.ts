@@ -14,6 +14,11 @@ export const byteback: Tool = {
     await writeFile(`${client.configDir}/client.toml`, `destination = "byteback@127.0.0.1:"\nsource = ["${tree}"]\n`);
     return {
       backup: () => bench.measure({ argv: ['byteback-backup'], env: client.env }),
+      restore: (part, to) =>
+        bench.measure({
+          argv: ['byteback-restore', '--restore', '--to', to, part === '' ? '--all-files' : join(tree, part)],
+          env: client.env,
+        }),
       // Otherwise the runs would follow each other so closely that the check of a part of the tree had nothing to do.
       async dayLater() {
         for (const file of await readdir(client.stateDir)) {

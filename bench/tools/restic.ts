@@ -18,6 +18,11 @@ export const restic: Tool = {
     await must([...argv, 'init'], { env });
     return {
       backup: () => bench.measure({ argv: [...argv, 'backup', tree], env }),
+      restore: (part, to) =>
+        bench.measure({
+          argv: [...argv, 'restore', 'latest', '--target', to, ...(part === '' ? [] : ['--include', join(tree, part)])],
+          env,
+        }),
       async dispose() {
         for (const path of [place, cache]) await rm(path, { recursive: true, force: true });
       },

@@ -18,6 +18,13 @@ export const bareRsync: Tool = {
             ...['-e', `ssh -F ${bench.sshConfig}`, '--', `${tree}/`, `others:${place}/`],
           ],
         }),
+      restore: (part, to) =>
+        bench.measure({
+          argv: [
+            ...['rsync', '-aHAX', '--numeric-ids', '-M--fake-super', '-e', `ssh -F ${bench.sshConfig}`],
+            ...['--', `others:${join(place, part)}${part === '' ? '/' : ''}`, `${to}/`],
+          ],
+        }),
       dispose: async () => {
         await must(['btrfs', 'subvolume', 'delete', place]);
       },

@@ -172,6 +172,8 @@ export abstract class BaseCommand extends Command {
   }
 
   protected override logJson(json: unknown): void {
+    // A command that printed its object itself, piece by piece, returns none.
+    if (json === undefined) return;
     process.stdout.write(`${JSON.stringify(json, undefined, 2)}\n`);
   }
 }

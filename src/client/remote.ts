@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { BytebackError } from '../errors.ts';
 import { escapeName } from '../protocol/file-name.ts';
-import { type Failure, FailureSchema, maxMessageBytes } from '../protocol/messages.ts';
+import { type Failure, FailureSchema, maxMessageBytes, maxRowBytes } from '../protocol/messages.ts';
 import type { SshConnection } from '../system/ssh.ts';
 
 /** What the server answered instead of doing what it was asked: its own words and its own exit. */
@@ -36,6 +36,40 @@ export async function ask<Schema extends v.GenericSchema>(
   return parseReply(connection.target.host, command, result, schema);
 }
 
+/**
+ * Asks the server for something that comes in lines, and gives them as they come, a piece of the stream at a time.
+ * @returns what the last line says.
+ * @throws as `ask` does.
+ */
+export async function* askForRows<Row extends v.GenericSchema, End extends v.GenericSchema>(
+  connection: SshConnection,
+  command: string,
+  request: unknown,
+  { row, end }: { row: Row; end: End },
+  { signal }: { signal: AbortSignal },
+): AsyncGenerator<v.InferOutput<Row>[], v.InferOutput<End>> {
+  const streamed = connection.stream(command, { input: JSON.stringify(request), signal });
+  streamed.stdout.setEncoding('utf8');
+  let rest = '';
+  let last: unknown;
+  for await (const chunk of streamed.stdout as AsyncIterable<string>) {
+    const lines = `${rest}${chunk}`.split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > maxRowBytes) break;
+    const rows: v.InferOutput<Row>[] = [];
+    for (const line of lines) {
+      const value = parseJson(line);
+      const parsed = v.safeParse(row, value);
+      if (parsed.success) rows.push(parsed.output);
+      // Only the last line is no row; or the one before it, too, when what wrote the rows was ended in the middle of one.
+      else last = value;
+    }
+    if (rows.length > 0) yield rows;
+  }
+  const { exitCode, stderr } = await streamed.end();
+  return accept(connection.target.host, command, last, end, { exitCode, stderr });
+}
+
 /** The typed reply in what a command printed, or the failure in it, thrown. */
 export function parseReply<Schema extends v.GenericSchema>(
   host: string,
@@ -43,7 +77,18 @@ export function parseReply<Schema extends v.GenericSchema>(
   result: { stdout: Uint8Array; stderr: string; exitCode: number },
   schema: Schema,
 ): v.InferOutput<Schema> {
-  const value = parseJson(result.stdout);
+  const value =
+    result.stdout.length > maxMessageBytes ? undefined : parseJson(Buffer.from(result.stdout).toString('utf8'));
+  return accept(host, command, value, schema, result);
+}
+
+function accept<Schema extends v.GenericSchema>(
+  host: string,
+  command: string,
+  value: unknown,
+  schema: Schema,
+  result: { stderr: string; exitCode: number },
+): v.InferOutput<Schema> {
   const failure = v.safeParse(FailureSchema, value);
   if (failure.success) throw new ServerFailure(failure.output);
   const reply = v.safeParse(schema, value);
@@ -56,10 +101,9 @@ export function parseReply<Schema extends v.GenericSchema>(
   });
 }
 
-function parseJson(bytes: Uint8Array): unknown {
-  if (bytes.length > maxMessageBytes) return undefined;
+function parseJson(text: string): unknown {
   try {
-    return JSON.parse(Buffer.from(bytes).toString('utf8'));
+    return JSON.parse(text);
   } catch {
     // What is no JSON is no reply; the caller says so.
     return undefined;

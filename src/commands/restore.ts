@@ -1,15 +1,22 @@
 import { BaseCommand, Flags } from '../cli/base-command.ts';
 import { type Changed, type Deleted, listChanged, listDeleted } from '../client/restore/history.ts';
-import { type ListedVersion, type Listing, listingOf, takenAt } from '../client/restore/listing.ts';
+import { type ListedVersion, listed, listedMissing, takenAt } from '../client/restore/listing.ts';
 import { describeMachine, type MachineReport } from '../client/restore/machine.ts';
 import { momentForm } from '../client/restore/moment.ts';
 import { type RestoreReport, restoreFiles } from '../client/restore/restore-files.ts';
-import { listSnapshots, listVersions, openRestoreSession, type RestoreDeps } from '../client/restore/versions.ts';
+import {
+  listSnapshots,
+  listVersions,
+  openRestoreSession,
+  type RestoreDeps,
+  type WhichVersions,
+} from '../client/restore/versions.ts';
 import { loadClientConfig } from '../config/client-config.ts';
 import { clientPaths } from '../config/paths.ts';
 import { BytebackError } from '../errors.ts';
 import { modeInWords, ownerInWords } from '../output/file-attributes.ts';
-import { table } from '../output/table.ts';
+import { growingJson } from '../output/growing-json.ts';
+import { growingTable, table } from '../output/table.ts';
 import { countInWords, numberInWords, sizeInWords, timeInWords } from '../output/units.ts';
 import type { SnapshotEntry } from '../protocol/messages.ts';
 import { parseClientName } from '../protocol/names.ts';
@@ -20,7 +27,7 @@ import { localSessionArgv } from '../system/local-session.ts';
 
 /** What --json prints, by what was asked for. */
 type Result =
-  | Listing
+  | undefined
   | RestoreReport
   | Changed
   | MachineReport
@@ -150,7 +157,7 @@ export class RestoreCommand extends BaseCommand {
     }
     if (flags.snapshots || (!flags.restore && !flags['all-files'] && which.paths.length === 0))
       return this.#showSnapshots(deps);
-    if (!flags.restore && !flags['all-files']) return this.#showVersions(listingOf(await listVersions(which, deps)));
+    if (!flags.restore && !flags['all-files']) return this.#showVersions(which, deps);
     if (flags['all-files'] && which.paths.length > 0) {
       throw new BytebackError('usage', { what: '--all-files means everything: it takes no paths' });
     }
@@ -208,10 +215,11 @@ export class RestoreCommand extends BaseCommand {
     }
   }
 
-  async #showVersions(listing: Listing): Promise<Listing> {
+  async #showVersions(which: WhichVersions, deps: RestoreDeps): Promise<undefined> {
     const names = { users: await localNames('/etc/passwd'), groups: await localNames('/etc/group') };
-    this.print(
-      table<ListedVersion>(listing.versions, [
+    const json = growingJson('versions', (text) => process.stdout.write(text));
+    const shown = growingTable<ListedVersion>(
+      [
         { title: 'snapshot', text: ({ snapshot }) => snapshot },
         { title: 'taken', text: ({ snapshot }) => timeInWords(takenAt(snapshot)) },
         { title: 'modified', text: ({ modified }) => modifiedInWords(modified) },
@@ -223,11 +231,21 @@ export class RestoreCommand extends BaseCommand {
         { title: 'mode', text: ({ type, mode }) => modeInWords(type, mode) },
         { title: 'owner', text: ({ uid, gid }) => ownerInWords(uid, gid, names) },
         { title: 'path', text: ({ path, target }) => (target === undefined ? path : `${path} -> ${target}`) },
-      ]),
+      ],
+      (text) => this.print(text),
     );
-    for (const { path, why } of listing.missing) this.deps.log.warn(`no version of ${path}: ${why}`);
-    if (listing.missing.length > 0) this.endWith('partial');
-    return listing;
+    const notFound = await listVersions(which, deps, (versions, snapshot) => {
+      const rows = versions.map((version) => listed(version));
+      if (this.jsonEnabled()) json.add(rows, { snapshot: snapshot ?? null });
+      else shown.add(rows);
+    });
+    const missing = notFound.map((path) => listedMissing(path));
+    if (this.jsonEnabled()) json.end({ missing });
+    else shown.end();
+    for (const { path, why } of missing) this.deps.log.warn(`no version of ${path}: ${why}`);
+    if (missing.length > 0) this.endWith('partial');
+    // It is printed already: it may have been longer than one wants to hold.
+    return undefined;
   }
 
   #showChanged(changed: Changed): Changed {

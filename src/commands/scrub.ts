@@ -1,7 +1,14 @@
 import { BaseCommand, Flags, sizeBytes } from '../cli/base-command.ts';
 import { table } from '../output/table.ts';
 import { countInWords, sizeInWords } from '../output/units.ts';
-import { type Bitrot, type Damage, placesInWords, readBitrot, type ScrubReport, scrubStore } from '../server/bitrot.ts';
+import {
+  type Bitrot,
+  type Damage,
+  placesInWords,
+  presentBitrot,
+  type ScrubReport,
+  scrubStore,
+} from '../server/bitrot.ts';
 import { openServer } from '../server/open-server.ts';
 
 /** `byteback scrub`. */
@@ -23,9 +30,9 @@ export class ScrubCommand extends BaseCommand {
   async run(): Promise<ScrubReport | Bitrot> {
     const { flags } = await this.parse(ScrubCommand);
     const { log, clock, signal } = this.deps;
-    const { store } = await openServer(clock);
+    const { store, account } = await openServer(clock);
     if (flags.list) {
-      const bitrot = await readBitrot(store);
+      const bitrot = await presentBitrot(store);
       this.#showDamage(bitrot.damaged);
       const when = bitrot.scrubbedAt === null ? 'never' : bitrot.scrubbedAt.slice(0, 19).concat('Z');
       this.print(`${countInWords(bitrot.damaged.length, 'damaged file')}; the last scrub: ${when}`);
@@ -33,6 +40,7 @@ export class ScrubCommand extends BaseCommand {
     }
     const report = await scrubStore(flags.limit === undefined ? {} : { bytesPerSecond: flags.limit }, {
       store,
+      account,
       clock,
       log,
       signal,

@@ -38,6 +38,9 @@ const plain = /^[\x20-\x5b\x5d-\x7e]*$/;
 export function escapeName(name: Uint8Array | string): string {
   if (typeof name === 'string' && plain.test(name)) return name;
   const bytes = typeof name === 'string' ? new TextEncoder().encode(name) : name;
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+  // Nearly all names are: the rest of this costs fifty times as much.
+  if (plain.test(text)) return text;
   let escaped = '';
   for (let at = 0; at < bytes.length; ) {
     const byte = bytes[at] as number;
@@ -47,12 +50,12 @@ export function escapeName(name: Uint8Array | string): string {
       continue;
     }
     const length = sequenceLength(bytes, at);
-    const text = length === 0 ? '' : decoder.decode(bytes.subarray(at, at + length));
-    if (length === 0 || unsafe.test(text) || text === '\ufeff' || text === '') {
+    const character = length === 0 ? '' : decoder.decode(bytes.subarray(at, at + length));
+    if (length === 0 || unsafe.test(character) || character === '\ufeff' || character === '') {
       for (let offset = 0; offset < Math.max(length, 1); offset += 1)
         escaped += escapeByte(bytes[at + offset] as number);
     } else {
-      escaped += text;
+      escaped += character;
     }
     at += Math.max(length, 1);
   }
@@ -61,6 +64,7 @@ export function escapeName(name: Uint8Array | string): string {
 
 /** The bytes of an escaped name. A backslash that starts no escape stands for itself. */
 export function unescapeName(escaped: string): Buffer {
+  if (!escaped.includes('\\')) return Buffer.from(escaped, 'utf8');
   const parts: Buffer[] = [];
   let from = 0;
   for (const match of escaped.matchAll(/\\(?:\\|x([0-9a-f]{2}))/g)) {

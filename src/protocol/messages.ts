@@ -95,12 +95,12 @@ export const VersionsRequestSchema = v.strictObject({
   paths: v.pipe(v.array(EscapedName), v.minLength(1), v.maxLength(100)),
 });
 
-/** `find`: what in one snapshot matches some patterns; in pages, in the order of names. */
+/** `find`: what in one snapshot matches some patterns, line by line, in the order of names. */
 export const FindRequestSchema = v.strictObject({
   snapshot: SnapshotNameSchema,
   /** Absolute glob patterns, escaped as names are: `*`, `**`, `?`, sets and braces. */
   patterns: v.pipe(v.array(EscapedName), v.minLength(1), v.maxLength(100)),
-  /** The last path of the page before, escaped; the first page has none. */
+  /** Only what comes after this path, escaped: where an answer was cut. */
   after: v.optional(EscapedName),
 });
 export type FindRequest = v.InferOutput<typeof FindRequestSchema>;
@@ -227,6 +227,7 @@ export const SnapshotEntrySchema = v.object({
   status: v.picklist(['ok', 'partial', 'unknown']),
 });
 export type SnapshotEntry = v.InferOutput<typeof SnapshotEntrySchema>;
+export type NamedSnapshot = Pick<SnapshotEntry, 'snapshot'>;
 
 export const SnapshotsReplySchema = v.object({ ok: v.literal(true), snapshots: v.array(SnapshotEntrySchema) });
 
@@ -251,16 +252,17 @@ export type Version = v.InferOutput<typeof VersionSchema>;
 export const VersionsReplySchema = v.object({
   ok: v.literal(true),
   versions: v.array(VersionSchema),
-  /** All snapshots, so that one question answers both. */
-  snapshots: v.array(SnapshotEntrySchema),
+  /** All snapshots, so that one question answers both; without what their records say, which would take as long again. */
+  snapshots: v.array(v.pick(SnapshotEntrySchema, ['snapshot'])),
 });
 
-/** One page; `next` is the `after` of the next one, and missing on the last. */
-export const FindReplySchema = v.object({
-  ok: v.literal(true),
-  versions: v.array(VersionSchema),
-  next: v.optional(EscapedName),
-});
+/** One line of the answer to `find`. The last line of all is `{"ok":true}`, or a failure. */
+export const FoundRowSchema = v.omit(VersionSchema, ['snapshot']);
+export type FoundRow = v.InferOutput<typeof FoundRowSchema>;
+/** `cut`: it took too long and was ended; what is left is asked for anew, `after` the last line. */
+export const FoundEndSchema = v.object({ ok: v.literal(true), cut: v.optional(v.literal(true)) });
+/** No line is longer. */
+export const maxRowBytes = 131_072;
 
 /** What became of one path from one snapshot to the next. Sizes are 0 for what is no file. */
 export const ChangeSchema = v.object({

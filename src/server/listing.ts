@@ -1,18 +1,19 @@
-import { text } from 'node:stream/consumers';
 import * as v from 'valibot';
 import { BytebackError } from '../errors.ts';
 import { unescapeName } from '../protocol/file-name.ts';
 import {
   ChangesReplySchema,
   type ChangesRequest,
-  FindReplySchema,
   type FindRequest,
   maxMessageBytes,
+  type NamedSnapshot,
   type SnapshotEntry,
   type Version,
   VersionSchema,
 } from '../protocol/messages.ts';
 import type { ClientName, SnapshotName } from '../protocol/names.ts';
+import type { RunningProgram } from '../system/run.ts';
+import { acceptedOfXargs, lookUpPaths } from './path-versions.ts';
 import { type Drawn, DrawnSchema } from './runs/drill.ts';
 import { readRecord } from './runs/record.ts';
 import { isPlainRelative } from './sandbox/inside/separate.ts';
@@ -40,19 +41,45 @@ export async function listSnapshots(store: Store, client: ClientName): Promise<S
  * lead nowhere there.
  * @param paths absolute, escaped.
  */
-export async function listVersions(store: Store, client: ClientName, paths: readonly string[]): Promise<Version[]> {
+export async function listVersions(
+  store: Store,
+  client: ClientName,
+  paths: readonly string[],
+): Promise<{ snapshots: NamedSnapshot[]; versions: Version[] }> {
   for (const path of paths) requirePlainPath(path);
   const snapshots = await listSnapshotNames(store, client);
-  if (snapshots.length === 0) return [];
-  const reply = await askInJail(store, client, 'versions', { snapshots, paths });
-  return v.parse(v.object({ versions: v.array(VersionSchema) }), reply).versions;
+  if (snapshots.length === 0) return { snapshots: [], versions: [] };
+  const found = await lookUpPaths(snapshots, paths, async (argv, names) => {
+    const program = await startLookUp(store, client, argv, names, 'pipe');
+    return outputOf(program, acceptedOfXargs, mostListedBytes);
+  });
+  // The target of a link is the content of a file: only a program in the jail may look at it.
+  const links = new Set(found.filter(({ type }) => type === 'link').map(({ path }) => path));
+  const versions = found.filter(({ path }) => !links.has(path));
+  if (links.size > 0) {
+    const reply = await askInJail(store, client, 'versions', { snapshots, paths: [...links] });
+    versions.push(...v.parse(v.object({ versions: v.array(VersionSchema) }), reply).versions);
+  }
+  if (Buffer.byteLength(JSON.stringify(versions)) > maxMessageBytes) throw tooMany();
+  return { snapshots: snapshots.map((snapshot) => ({ snapshot })), versions };
 }
 
-/** One page of what matches some patterns in one snapshot, found in the jail. */
-export async function findInSnapshot(store: Store, client: ClientName, request: FindRequest) {
+/** What stat and getfattr may print of as many paths and snapshots as can be asked for at once. */
+const mostListedBytes = 32 * maxMessageBytes;
+
+/**
+ * What matches some patterns in one snapshot: the program in the jail writes it to our standard output, line by line, so
+ * that nothing here grows with it.
+ * @returns false when that took too long and was ended.
+ */
+export async function writeMatches(store: Store, client: ClientName, request: FindRequest): Promise<boolean> {
   await requireSnapshots(store, client, [request.snapshot]);
-  const reply = await askInJail(store, client, 'find', request);
-  return v.parse(v.omit(FindReplySchema, ['ok']), reply);
+  const input = JSON.stringify(request);
+  const program = await startLookUp(store, client, jailedProgramArgv('find'), input, 'inherit');
+  const stderr = await headOf(program.stderr);
+  const { exitCode, timedOut } = await program.ended;
+  if (!timedOut && exitCode !== 0) throw lookUpFailed(stderr, `the program in the sandbox exited ${exitCode}`);
+  return !timedOut;
 }
 
 /** One page of what differs between two snapshots, found in the jail. */
@@ -86,41 +113,61 @@ async function requireSnapshots(store: Store, client: ClientName, wanted: readon
   if (missing !== undefined) throw new BytebackError('usage', { what: `there is no snapshot ${missing}` });
 }
 
-/** Runs one look-up over all snapshots of a client, read-only, in the jail. */
-async function askInJail(store: Store, client: ClientName, task: JailedTask, request: unknown): Promise<unknown> {
+/** Starts one look-up over all snapshots of a client, read-only, in the jail. */
+async function startLookUp(
+  store: Store,
+  client: ClientName,
+  argv: readonly [string, ...string[]],
+  input: string | Buffer,
+  stdout: 'pipe' | 'inherit',
+): Promise<RunningProgram> {
   const program = await startInJail({
     directory: store.snapshotsDir(client),
     access: 'read',
-    argv: jailedProgramArgv(task),
+    argv,
     stdin: 'pipe',
-    stdout: 'pipe',
+    stdout,
     stderr: 'pipe',
     timeoutMs: lookUpTimeoutMs,
   });
   // When it ends early the pipe breaks; why it ended is told below.
   program.stdin?.on('error', () => undefined);
-  program.stdin?.end(JSON.stringify(request));
+  program.stdin?.end(input);
+  return program;
+}
+
+function lookUpFailed(stderr: string, why: string): BytebackError {
+  const jail = whyNoJail(stderr);
+  return jail === undefined
+    ? new BytebackError('bug', { what: 'the snapshots could not be looked through', why })
+    : noJail(jail);
+}
+
+/** Runs one look-up to its end and gives its answer. */
+async function askInJail(store: Store, client: ClientName, task: JailedTask, request: unknown): Promise<unknown> {
+  const program = await startLookUp(store, client, jailedProgramArgv(task), JSON.stringify(request), 'pipe');
+  return JSON.parse((await outputOf(program, [0], maxMessageBytes)).toString('utf8'));
+}
+
+/** All that a program in the jail prints. */
+async function outputOf(program: RunningProgram, accept: readonly number[], mostBytes: number): Promise<Buffer> {
   const [stdout, stderr, { exitCode, timedOut }] = await Promise.all([
-    program.stdout === null ? Buffer.alloc(0) : atMost(program.stdout, () => program.kill('SIGKILL')),
-    program.stderr === null ? '' : text(program.stderr),
+    program.stdout === null ? Buffer.alloc(0) : atMost(program.stdout, mostBytes, () => program.kill('SIGKILL')),
+    headOf(program.stderr),
     program.ended,
   ]);
-  if (stdout === undefined) {
-    throw new BytebackError('usage', {
-      what: 'there are more versions than fit into one answer',
-      why: `the answer would be larger than ${maxMessageBytes} bytes`,
-      fix: 'ask for fewer paths at once',
-    });
-  }
-  if (timedOut || exitCode !== 0) {
-    const jail = whyNoJail(stderr);
-    if (jail !== undefined) throw noJail(jail);
-    throw new BytebackError('bug', {
-      what: 'the snapshots could not be looked through',
-      why: timedOut ? 'it took too long' : `the program in the sandbox exited ${exitCode}`,
-    });
-  }
-  return JSON.parse(stdout.toString('utf8'));
+  if (stdout === undefined) throw tooMany();
+  if (timedOut || !accept.includes(exitCode))
+    throw lookUpFailed(stderr, timedOut ? 'it took too long' : `the program in the sandbox exited ${exitCode}`);
+  return stdout;
+}
+
+function tooMany(): BytebackError {
+  return new BytebackError('usage', {
+    what: 'there are more versions than fit into one answer',
+    why: `the answer would be larger than ${maxMessageBytes} bytes`,
+    fix: 'ask for fewer paths at once',
+  });
 }
 
 function requirePlainPath(path: string): void {
@@ -133,17 +180,29 @@ function requirePlainPath(path: string): void {
   });
 }
 
-/** All that a stream gives, or undefined when that is more than a message may be. */
-async function atMost(stream: NodeJS.ReadableStream, onTooMuch: () => void): Promise<Buffer | undefined> {
+/** All that a stream gives, or undefined when that is more than it may be. */
+async function atMost(
+  stream: NodeJS.ReadableStream,
+  mostBytes: number,
+  onTooMuch: () => void,
+): Promise<Buffer | undefined> {
   let bytes = 0;
   const chunks: Buffer[] = [];
   for await (const chunk of stream as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > maxMessageBytes) {
+    if (bytes > mostBytes) {
       onTooMuch();
       return undefined;
     }
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+/** What a stream begins with; all of it is read, because stat and getfattr complain of each name that is not there. */
+async function headOf(stream: NodeJS.ReadableStream | null): Promise<string> {
+  let head = '';
+  for await (const chunk of (stream ?? []) as AsyncIterable<Buffer>)
+    if (head.length < 4096) head += chunk.toString('utf8');
+  return head;
 }

@@ -115,7 +115,7 @@ export interface Inode {
   readonly offset: number;
 }
 
-/** A scrub since Linux 6.4 names the beginning of the 64 KiB in which the bad sector lies. */
+/** A scrub on Linux 6.18 names the beginning of the 64 KiB in which the bad sector lies. */
 const stripeBytes = 65_536n;
 const sectorBytes = 4096n;
 

@@ -1,5 +1,5 @@
 import { run } from './run.ts';
-import type { SshConnection } from './ssh.ts';
+import { type SshConnection, streamCommand } from './ssh.ts';
 
 /** The name that stands where ssh would have a host. */
 export const localHost = 'localhost';
@@ -32,6 +32,7 @@ export function localConnection(argv: readonly [string, ...string[]]): SshConnec
     // Root's own look at the server: nothing is won by it.
     startAhead: () => undefined,
     close: async () => undefined,
+    stream: (command, asked) => streamCommand(argvOf(command), asked),
     exec: (command, { input, timeoutMs = 600_000, signal } = {}) =>
       run(argvOf(command), {
         timeoutMs,

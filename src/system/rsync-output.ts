@@ -20,6 +20,9 @@ export function decodeRsyncName(text: string): Buffer {
 /** The `--out-format` of what is fetched. */
 export const itemFormat = '=%i %l %n';
 
+/** The same with the checksum of what came over, which is told when its writing has ended; blanks for what did not. */
+export const digestItemFormat = '=%i C%C %l %n';
+
 /** The same for `parseItem`, with what a file cost on the wire: so it is told when its sending has ended. */
 export const sentItemFormat = '=%i %l %b %n';
 

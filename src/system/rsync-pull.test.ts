@@ -71,6 +71,14 @@ test('items', () => {
     sizeBytes: 12,
     name: Buffer.from('srv/a\nb'),
   });
+  expect(parsePullItem(`=>f+++++++++ C${'a1'.repeat(16)} 12 srv/a`)).toMatchObject({
+    sizeBytes: 12,
+    digest: 'a1'.repeat(16),
+    name: Buffer.from('srv/a'),
+  });
+  const other = parsePullItem(`=cd+++++++++ C${' '.repeat(32)} 0 srv/`);
+  expect(other).toMatchObject({ content: false, name: Buffer.from('srv/') });
+  expect(other).not.toHaveProperty('digest');
   expect(parsePullItem('=cd+++++++++ 0 srv/')).toMatchObject({ content: false, name: Buffer.from('srv/') });
   expect(parsePullItem('sent 5 bytes')).toBeUndefined();
 });

@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline';
 import { noEnvironment, quoteForRsh } from './rsync.ts';
 import {
   decodeRsyncName,
+  digestItemFormat,
   itemFormat,
   parseErrors,
   parseProgress,
@@ -40,6 +41,8 @@ export interface Pull {
         /** Filter rules, NUL-separated: what they let through and the snapshot lacks is an item, too. */
         readonly rulesFile?: string;
       };
+  /** Each item says the checksum of the file that came over: see `PullItem.digest`. */
+  readonly digests?: boolean;
   readonly ioTimeoutMs: number;
   readonly bwlimit?: string;
 }
@@ -51,6 +54,8 @@ export interface PullItem {
   /** True for a file whose content came over, or would. */
   readonly content: boolean;
   readonly sizeBytes: number;
+  /** MD5 of the whole file, as the server sent it and rsync compared it with what arrived. */
+  readonly digest?: string;
   /** Relative to the directory, as bytes; a directory ends in a slash. */
   readonly name: Buffer;
 }
@@ -105,7 +110,8 @@ export function pullArgv(pull: Pull): [string, ...string[]] {
     ...modeFlags,
     `--timeout=${Math.max(1, Math.round(pull.ioTimeoutMs / 1000))}`,
     ...(pull.bwlimit === undefined ? [] : [`--bwlimit=${pull.bwlimit}`]),
-    `--out-format=${itemFormat}`,
+    // What both sides know, and what Node can compute, too; without it they would agree on another one.
+    ...(pull.digests ? ['--checksum-choice=md5', `--out-format=${digestItemFormat}`] : [`--out-format=${itemFormat}`]),
     '--info=progress2',
     '-e',
     pull.sessionArgv.map(quoteForRsh).join(' '),
@@ -118,15 +124,22 @@ export function pullArgv(pull: Pull): [string, ...string[]] {
 
 /** One line of `--out-format`; undefined for every other line. */
 export function parsePullItem(line: string): PullItem | undefined {
-  const match = /^=(.)(.{10}) +(\d+) (.*)$/.exec(line);
+  const match = /^=(.)(.{10}) (?:C([0-9a-f]{32}| {32}) )? *(\d+) (.*)$/.exec(line);
   if (match === null) return undefined;
-  const [, update = '', flags = '', size, name = ''] = match;
-  return { flags: update + flags, content: update === '>', sizeBytes: Number(size), name: decodeRsyncName(name) };
+  const [, update = '', flags = '', digest = ' ', size, name = ''] = match;
+  return {
+    flags: update + flags,
+    content: update === '>',
+    sizeBytes: Number(size),
+    ...(digest.startsWith(' ') ? {} : { digest }),
+    name: decodeRsyncName(name),
+  };
 }
 
 /** What is told while it runs. */
 export interface PullWatcher {
-  item?(item: PullItem): void;
+  /** rsync waits for it: what takes long must not pile up. */
+  item?(item: PullItem): Promise<void> | void;
   progress?(progress: RsyncProgress): void;
 }
 
@@ -156,7 +169,7 @@ export async function runPull(
   const skipped: Buffer[] = [];
   if (rsync.stdout !== null) {
     rsync.stdout.setEncoding('latin1');
-    createInterface({ input: rsync.stdout, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
+    for await (const line of createInterface({ input: rsync.stdout, crlfDelay: Number.POSITIVE_INFINITY })) {
       const item = parsePullItem(line);
       if (item !== undefined) {
         if (item.content) {
@@ -164,16 +177,17 @@ export async function runPull(
           bytes += item.sizeBytes;
           moved = true;
         }
-        options.watcher?.item?.(item);
-        return;
+        const done = options.watcher?.item?.(item);
+        if (done !== undefined) await done;
+        continue;
       }
       const left = /^skipping non-regular file "(.*)"$/.exec(line)?.[1];
       if (left !== undefined) skipped.push(decodeRsyncName(left));
       const progress = parseProgress(line);
-      if (progress === undefined) return;
+      if (progress === undefined) continue;
       if (progress.bytes > 0) moved = true;
       options.watcher?.progress?.(progress);
-    });
+    }
   }
   const { exitCode } = await rsync.ended;
   return { exitCode, errors: parseErrors(stderr), stderr, files, bytes, skipped, moved };

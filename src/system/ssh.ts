@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BytebackError } from '../errors.ts';
 import { type Ahead, startAhead } from './ahead.ts';
@@ -125,6 +126,45 @@ const aheadMs = 45_000;
 
 type ExecInput = string | Uint8Array;
 
+/** A command on the server whose answer is long. */
+export interface StreamedCommand {
+  readonly stdout: Readable;
+  /** Ends it, when it has not ended itself. @throws SshError when the connection failed. */
+  end(): Promise<{ exitCode: number; stderr: string }>;
+}
+
+/** Starts a command whose standard output is read while it runs. */
+export function streamCommand(
+  argv: readonly [string, ...string[]],
+  { input, signal }: { input: string; signal?: AbortSignal },
+): StreamedCommand {
+  const program = start(argv, {
+    stdin: 'pipe',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    cwd: '/',
+    ...(signal === undefined ? {} : { signal }),
+  });
+  // When it ends early the pipe breaks; how it ended is told by its exit.
+  program.stdin?.on('error', () => undefined);
+  program.stdin?.end(input);
+  let stderr = '';
+  program.stderr?.on('data', (chunk: Buffer) => {
+    stderr = (stderr + chunk.toString('utf8')).slice(-16_384);
+  });
+  const { stdout } = program;
+  if (stdout === null) throw new Error('a pipe was asked for');
+  return {
+    stdout,
+    async end() {
+      // Nobody reads any more: without this it would wait for ever.
+      stdout.destroy();
+      const { exitCode } = await program.ended;
+      return { exitCode, stderr };
+    },
+  };
+}
+
 /** One connection to a server; every request and every rsync is a session on it. */
 export interface SshConnection {
   readonly target: SshTarget;
@@ -138,6 +178,8 @@ export interface SshConnection {
    * with it. One that is not asked for within 45 seconds is given up, before the server does so.
    */
   startAhead(command: string, options?: { signal?: AbortSignal }): void;
+  /** Runs one command whose answer is read while it comes. */
+  stream(command: string, options: { input: string; signal?: AbortSignal }): StreamedCommand;
   /** The same for a command that is talked to while it runs; its standard input may be a file's descriptor. */
   argvOf(command: string): readonly [string, ...string[]];
   /** The arguments of ssh that rsync's -e needs: a session on this connection. */
@@ -247,6 +289,17 @@ export async function openSsh(
       const started = ahead.get(command)?.goOn(input);
       ahead.delete(command);
       return await (started ?? exec(command, options));
+    },
+    stream(command, asked) {
+      const streamed = streamCommand(argvOf(command), asked);
+      return {
+        stdout: streamed.stdout,
+        async end() {
+          const ended = await streamed.end();
+          if (ended.exitCode === 255) throw explain(target, `${stderr}\n${ended.stderr}`);
+          return ended;
+        },
+      };
     },
   };
 }

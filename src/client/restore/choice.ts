@@ -1,6 +1,6 @@
 import { format } from 'date-fns/format';
 import { BytebackError } from '../../errors.ts';
-import type { SnapshotEntry, Version } from '../../protocol/messages.ts';
+import type { NamedSnapshot, Version } from '../../protocol/messages.ts';
 import { parseSnapshotName, type SnapshotName, snapshotTime } from '../../protocol/names.ts';
 
 /** One version of a path, with all the snapshots that hold it. */
@@ -48,6 +48,32 @@ export function differentVersions(
   return different.reverse();
 }
 
+/**
+ * The same for many paths at once: fed with what each snapshot holds, the oldest first, it remembers only what differs.
+ * Each path has its versions the newest first.
+ */
+export function collectDifferent(): {
+  add(version: Version, at: number): void;
+  result(): Map<string, DifferentVersion[]>;
+} {
+  const known = new Map<string, { versions: DifferentVersion[]; at: number }>();
+  return {
+    add(version, at) {
+      const before = known.get(version.path);
+      const last = before?.versions[0];
+      if (before === undefined || last === undefined) {
+        known.set(version.path, { versions: [{ ...version, oldest: version.snapshot }], at });
+        return;
+      }
+      // What was not in the snapshot between came back: another version.
+      if (before.at === at - 1 && isSame(last, version)) before.versions[0] = { ...last, snapshot: version.snapshot };
+      else before.versions.unshift({ ...version, oldest: version.snapshot });
+      before.at = at;
+    },
+    result: () => new Map([...known].map(([path, { versions }]) => [path, versions])),
+  };
+}
+
 /** Which snapshots a person asks for. */
 export type Wish =
   | { readonly kind: 'newest' }
@@ -57,7 +83,7 @@ export type Wish =
   | { readonly kind: 'at'; readonly time: Date };
 
 /** The one snapshot of a wish; undefined for `newest` and `all`, where each path has its own. */
-export function snapshotOf(wish: Wish, snapshots: readonly SnapshotEntry[]): SnapshotName | undefined {
+export function snapshotOf(wish: Wish, snapshots: readonly NamedSnapshot[]): SnapshotName | undefined {
   const names = snapshots.map(({ snapshot }) => snapshot);
   if (wish.kind === 'snapshot') {
     if (names.includes(wish.snapshot)) return wish.snapshot;
@@ -91,7 +117,7 @@ function nearestInWords(time: Date | undefined, names: readonly SnapshotName[]):
 }
 
 /** The snapshot that a person named; `latest` is the newest. */
-export function wishedSnapshot(text: string, snapshots: readonly SnapshotEntry[]): Wish {
+export function wishedSnapshot(text: string, snapshots: readonly NamedSnapshot[]): Wish {
   const name = text === 'latest' ? snapshots.at(-1)?.snapshot : parseSnapshotName(text);
   if (name !== undefined) return { kind: 'snapshot', snapshot: name };
   throw new BytebackError('usage', {

@@ -1,6 +1,6 @@
 import { BytebackError } from '../../errors.ts';
 import { escapeName } from '../../protocol/file-name.ts';
-import { type Change, ChangesReplySchema, type SnapshotEntry } from '../../protocol/messages.ts';
+import { type Change, ChangesReplySchema, type NamedSnapshot } from '../../protocol/messages.ts';
 import type { SnapshotName } from '../../protocol/names.ts';
 import { ask } from '../remote.ts';
 import type { Session } from '../session.ts';
@@ -103,7 +103,7 @@ function pathOf({ path = '/' }: HistoryOptions, { workingDirectory }: RestoreDep
 /** @throws BytebackError (usage) when there are no two snapshots to compare. */
 function between(
   options: HistoryOptions,
-  snapshots: readonly SnapshotEntry[],
+  snapshots: readonly NamedSnapshot[],
   now: Date,
 ): { from: SnapshotName; to: SnapshotName } {
   const names = snapshots.map(({ snapshot }) => snapshot);
@@ -124,7 +124,7 @@ function between(
 function oneOf(
   name: string | undefined,
   at: string | undefined,
-  snapshots: readonly SnapshotEntry[],
+  snapshots: readonly NamedSnapshot[],
   now: Date,
 ): SnapshotName | undefined {
   const wish: Wish =
@@ -132,7 +132,7 @@ function oneOf(
   return snapshotOf(wish, snapshots);
 }
 
-function sinceWhich(since: string, snapshots: readonly SnapshotEntry[], now: Date): SnapshotName | undefined {
+function sinceWhich(since: string, snapshots: readonly NamedSnapshot[], now: Date): SnapshotName | undefined {
   const isName = snapshots.some(({ snapshot }) => snapshot === since);
   return oneOf(isName ? since : undefined, since, snapshots, now);
 }

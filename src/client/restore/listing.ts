@@ -2,7 +2,7 @@ import { escapeName } from '../../protocol/file-name.ts';
 import type { SnapshotName } from '../../protocol/names.ts';
 import { snapshotTime } from '../../protocol/names.ts';
 import type { DifferentVersion } from './choice.ts';
-import type { Found } from './versions.ts';
+import type { FoundPath } from './versions.ts';
 
 /** One version in a listing; `--json` prints it. */
 export interface ListedVersion {
@@ -31,17 +31,12 @@ export interface Listing {
   readonly missing: readonly { readonly path: string; readonly why: string }[];
 }
 
-export function listingOf(found: Found): Listing {
-  return {
-    snapshot: found.snapshot ?? null,
-    versions: found.paths.flatMap(({ versions }) => versions.map((version) => listed(version))),
-    missing: found.paths
-      .filter(({ versions }) => versions.length === 0)
-      .map(({ path, elsewhere }) => ({ path: escapeName(path), why: elsewhere?.why ?? 'not found' })),
-  };
+/** What was not found, as it is listed. */
+export function listedMissing({ path, elsewhere }: FoundPath): Listing['missing'][number] {
+  return { path: escapeName(path), why: elsewhere?.why ?? 'not found' };
 }
 
-function listed(version: DifferentVersion): ListedVersion {
+export function listed(version: DifferentVersion): ListedVersion {
   const { path, snapshot, oldest, type, sizeBytes, mtime, mode, uid, gid, target } = version;
   return {
     path,

@@ -23,7 +23,9 @@ export interface PullReport {
 export interface PullWatch {
   readonly label?: string;
   readonly expectedBytes?: number;
-  item?(item: PullItem): void;
+  item?(item: PullItem): Promise<void> | void;
+  /** After each attempt. @param isCut when another one follows. */
+  ended?(isCut: boolean): Promise<void>;
 }
 
 /**
@@ -75,7 +77,9 @@ export async function pullThrough(
     // What the server cannot read it cannot read the second time either; and rsync (3.5.0) has been seen to wait for ever
     // for a file with several names that it had already failed to bring.
     const isPartial = result.kind === 'rsync' && result.exitCode === 23 && unreadable && !result.diskFull;
-    if (next.next === 'go on' || isPartial) return { files, bytes, failed };
+    const isOver = next.next === 'go on' || isPartial;
+    await watch.ended?.(!isOver);
+    if (isOver) return { files, bytes, failed };
     if (next.next === 'give up') throw error;
     await session.waitFor(next.afterMs, whyOf(error), next.state);
     state = next.state;

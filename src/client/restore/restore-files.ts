@@ -8,6 +8,7 @@ import { type SnapshotName, snapshotNameAt } from '../../protocol/names.ts';
 import type { Pull } from '../../system/rsync-pull.ts';
 import type { Session } from '../session.ts';
 import { snapshotOf } from './choice.ts';
+import { differenceInWords, differsOnlyInXattrs } from './differences.ts';
 import { relativeToRoot } from './names.ts';
 import { type Failed, pullThrough } from './pull.ts';
 import { hasAllParents, makeTarget, markOf, type Target, whatIsThere } from './target.ts';
@@ -22,6 +23,7 @@ import {
   type WhichVersions,
   wishOf,
 } from './versions.ts';
+import { writtenFiles } from './written.ts';
 
 /** What to restore, where to, and how carefully. */
 export interface RestoreOptions extends WhichVersions {
@@ -34,7 +36,7 @@ export interface RestoreOptions extends WhichVersions {
   /** Replaces what is there for good. */
   readonly overwrite: boolean;
   readonly yes: boolean;
-  /** Reads everything once more, here and on the server, and compares the checksums. */
+  /** Reads what was written once more, and compares it with the server's checksums. */
   readonly verify: boolean;
 }
 
@@ -50,7 +52,7 @@ export interface RestoreReport {
   /** Files whose content was brought. */
   readonly files: number;
   readonly bytes: number;
-  /** `checksums`: everything was compared with the server afterwards. */
+  /** `checksums`: everything was read again after it was written, and compared with the server's checksums. */
   readonly verified: 'checksums' | 'no';
   /** What could not be restored, or differs from the snapshot. */
   readonly failed: readonly Failed[];
@@ -158,6 +160,8 @@ function directoryFor(options: RestoreOptions, snapshot: SnapshotName, several: 
 interface Work {
   readonly target: Target;
   readonly pull: Omit<Pull, 'sessionArgv'>;
+  /** This very restore was begun before, and cut. */
+  readonly begun: boolean;
 }
 
 /** Checks what is there before anything is written, and asks where something would be replaced. */
@@ -183,7 +187,7 @@ async function prepareTarget(
   const suffix = options.overwrite ? undefined : `.before-${snapshotNameAt(clock.now())}`;
   if (options.inPlace) {
     await agreeToReplace({ ...common, mode: { kind: 'compare', keepParents } }, suffix, options, session, deps);
-    return { target, pull: { ...common, mode: { kind: 'over', suffix, keepParents, checksum: true } } };
+    return { target, begun: false, pull: { ...common, mode: { kind: 'over', suffix, keepParents, checksum: true } } };
   }
   const begun = await markOf(target, paths.stateDir).isSet();
   const there = begun ? undefined : await whatIsThere(target);
@@ -197,7 +201,7 @@ async function prepareTarget(
   if (begun) log.step(`going on with the restore that was begun to ${escapeName(target.directory)}`);
   const mode: Pull['mode'] =
     there === undefined ? { kind: 'fresh' } : { kind: 'over', suffix: undefined, keepParents: false, checksum: !begun };
-  return { target, pull: { ...common, mode } };
+  return { target, begun, pull: { ...common, mode } };
 }
 
 /** How many names of what would be replaced are shown. */
@@ -235,7 +239,7 @@ async function agreeToReplace(
 
 /** Brings the files of one target, and compares. */
 async function carryOut(
-  { target, pull }: Work,
+  { target, pull, begun }: Work,
   options: RestoreOptions,
   session: Session,
   { log, paths }: RestoreDeps,
@@ -244,16 +248,29 @@ async function carryOut(
   log.step(`restoring from ${target.snapshot} to ${escapeName(target.directory)}`);
   await makeTarget(target.directory);
   const mark = markOf(target, paths.stateDir);
+  // What this pull brings is read again while it goes on, and compared with the checksum that the server sent with it.
+  // What an earlier one brought, and what only looks the same, is compared by a second pass.
+  const isAllNew = pull.mode.kind === 'over' ? pull.mode.checksum : !begun;
+  const wrong = new Map<string, Failed>();
+  const written = writtenFiles(pull.directory, (name, why) => {
+    const path = `/${escapeName(name)}`;
+    // rsync itself brings once more what did not arrive whole.
+    if (why === undefined) wrong.delete(path);
+    else wrong.set(path, { path, why });
+  });
   if (pull.mode.kind === 'fresh') await mark.set();
-  const result = await pullThrough(pull, session, log, {
+  const result = await pullThrough({ ...pull, digests: options.verify && isAllNew }, session, log, {
     label: 'restoring',
     ...(expectedBytes === undefined ? {} : { expectedBytes }),
-    item: ({ name, content }) => {
-      if (content) log.info(`/${escapeName(name)}`);
+    item: (item) => {
+      if (item.content) log.info(`/${escapeName(item.name)}`);
+      return written.take(item);
     },
+    ended: (isCut) => written.finish(isCut),
   });
   const failed = new Map(result.failed.map((failure) => [failure.path, failure]));
-  if (options.verify) {
+  for (const [path, failure] of wrong) if (!failed.has(path)) failed.set(path, failure);
+  if (options.verify && !isAllNew) {
     log.step('comparing with the snapshot, by checksums');
     const keepParents = pull.mode.kind === 'over' && pull.mode.keepParents;
     const compared = await pullThrough({ ...pull, mode: { kind: 'compare', keepParents } }, session, log, {
@@ -269,32 +286,4 @@ async function carryOut(
   // Only now: what is cut in the comparison goes on, too.
   await mark.clear();
   return { files: result.files, bytes: result.bytes, failed: [...failed.values()] };
-}
-
-const attributes: Readonly<Record<string, string>> = {
-  c: 'content',
-  s: 'size',
-  t: 'time',
-  T: 'time',
-  p: 'mode',
-  o: 'owner',
-  g: 'group',
-  a: 'ACL',
-  x: 'extended attributes',
-};
-
-/**
- * rsync 3.2 to 3.5 calls the extended attributes of a file different when the sender keeps some of them under
- * --fake-super and the file has `user.` ones besides: the sender's list is then not in the order in which the receiver
- * walks through it. Such a difference alone says nothing; an attribute that cannot be set is an error of the pull itself.
- */
-export function differsOnlyInXattrs(flags: string): boolean {
-  return /^\.[^.]\.+x\.*$/.test(flags);
-}
-
-/** What rsync's letters say, for people. */
-export function differenceInWords(flags: string): string {
-  if (flags.includes('+++')) return 'it is missing after the restore';
-  const words = [...new Set([...flags.slice(2)].flatMap((letter) => attributes[letter] ?? []))];
-  return `it differs from the snapshot: ${words.join(', ') || 'its kind'}`;
 }

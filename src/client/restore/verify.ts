@@ -9,8 +9,8 @@ import { readLastRun } from '../last-run.ts';
 import { isNewerThan } from '../originals.ts';
 import { makePlan } from '../plan.ts';
 import { snapshotOf } from './choice.ts';
+import { differenceInWords, differsOnlyInXattrs } from './differences.ts';
 import { type Failed, pullThrough } from './pull.ts';
-import { differenceInWords, differsOnlyInXattrs } from './restore-files.ts';
 import { listSnapshots, noSnapshots, openRestoreSession, type RestoreDeps, wishOf } from './versions.ts';
 
 /** What a comparison of a whole snapshot showed; `--json` prints it. */

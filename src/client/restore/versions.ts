@@ -4,7 +4,10 @@ import { BytebackError } from '../../errors.ts';
 import { parseDestination, sshHost } from '../../protocol/destination.ts';
 import { escapeName, unescapeName } from '../../protocol/file-name.ts';
 import {
-  FindReplySchema,
+  FoundEndSchema,
+  type FoundRow,
+  FoundRowSchema,
+  type NamedSnapshot,
   type SnapshotEntry,
   SnapshotsReplySchema,
   type Version,
@@ -14,9 +17,17 @@ import type { SnapshotName } from '../../protocol/names.ts';
 import type { Clock } from '../../system/clock.ts';
 import { localConnection } from '../../system/local-session.ts';
 import type { Log } from '../../system/log.ts';
-import { ask, ServerFailure } from '../remote.ts';
+import { ask, askForRows, ServerFailure } from '../remote.ts';
 import { openSession, type Session } from '../session.ts';
-import { type DifferentVersion, snapshotOf, type Wish, whereElse, wishedSnapshot, wishedVersions } from './choice.ts';
+import {
+  collectDifferent,
+  type DifferentVersion,
+  snapshotOf,
+  type Wish,
+  whereElse,
+  wishedSnapshot,
+  wishedVersions,
+} from './choice.ts';
 import { parseMoment } from './moment.ts';
 import { absolutePath, isPattern } from './names.ts';
 
@@ -60,7 +71,7 @@ export interface FoundPath {
 }
 
 export interface Found {
-  readonly snapshots: readonly SnapshotEntry[];
+  readonly snapshots: readonly NamedSnapshot[];
   /** The one snapshot that was asked for; undefined when each path has its own. */
   readonly snapshot: SnapshotName | undefined;
   readonly paths: readonly FoundPath[];
@@ -93,14 +104,29 @@ export async function listSnapshots(session: Session): Promise<SnapshotEntry[]> 
 }
 
 /** What a person's words mean. @throws BytebackError (usage) when they contradict each other or mean nothing. */
-export function wishOf(options: WhichVersions, snapshots: readonly SnapshotEntry[], now: Date): Wish {
+export function wishOf(options: WhichVersions, snapshots: readonly NamedSnapshot[], now: Date): Wish {
   if (options.snapshot !== undefined) return wishedSnapshot(options.snapshot, snapshots);
   if (options.at !== undefined) return { kind: 'at', time: parseMoment(options.at, now) };
   return { kind: options.all ? 'all' : 'newest' };
 }
 
+/** What is being looked for, while it is found. */
+interface Finding {
+  readonly snapshots: readonly NamedSnapshot[];
+  readonly snapshot: SnapshotName | undefined;
+  /** As it comes, some paths at a time: a pattern may match more than one wants to hold. */
+  readonly found: AsyncIterable<readonly FoundPath[]>;
+}
+
 /** Looks up the versions of all paths. @throws BytebackError (usage) when the snapshot that is asked for does not exist. */
 export async function findVersions(options: WhichVersions, session: Session, deps: RestoreDeps): Promise<Found> {
+  const { found, ...finding } = await beginFinding(options, session, deps);
+  const paths: FoundPath[] = [];
+  for await (const some of found) for (const path of some) paths.push(path);
+  return { ...finding, paths };
+}
+
+async function beginFinding(options: WhichVersions, session: Session, deps: RestoreDeps): Promise<Finding> {
   // What is wrong with the words is said before a connection is made.
   const paths = options.paths.map((path) => absolutePath(path, deps.workingDirectory));
   if (options.at !== undefined) parseMoment(options.at, deps.clock.now());
@@ -110,51 +136,47 @@ export async function findVersions(options: WhichVersions, session: Session, dep
   const wish = wishOf(options, snapshots, deps.clock.now());
   const snapshot = snapshotOf(wish, snapshots);
   const names = snapshots.map((entry) => entry.snapshot);
-  const found: FoundPath[] = [];
-  for (const path of paths) {
-    const ofPath = versions.get(escapeName(path)) ?? [];
-    // A file may really be called so.
-    if (ofPath.length === 0 && isPattern(path)) {
-      found.push(...(await matchesOf(path, wish, { snapshot: snapshot ?? newest, names }, session)));
-      continue;
+  return { snapshots, snapshot, found: findEach() };
+
+  async function* findEach(): AsyncGenerator<readonly FoundPath[]> {
+    for (const path of paths) {
+      const ofPath = versions.get(escapeName(path)) ?? [];
+      // A file may really be called so.
+      if (ofPath.length === 0 && isPattern(path)) {
+        yield* matchesOf(path, wish, { snapshot: snapshot ?? (newest as SnapshotName), names }, session);
+        continue;
+      }
+      const wished = wishedVersions(wish, snapshot, ofPath, names);
+      const elsewhere = wished.length > 0 ? {} : { elsewhere: whereElse(snapshot, ofPath, names) };
+      yield [{ path, versions: wished, ...elsewhere }];
     }
-    const wished = wishedVersions(wish, snapshot, ofPath, names);
-    found.push({
-      path,
-      versions: wished,
-      ...(wished.length > 0 ? {} : { elsewhere: whereElse(snapshot, ofPath, names) }),
-    });
   }
-  return { snapshots, snapshot, paths: found };
 }
 
 /** What a pattern means: all that matches in one snapshot; or, when all versions are wished for, in any. */
-async function matchesOf(
+async function* matchesOf(
   pattern: Buffer,
   wish: Wish,
   { snapshot, names }: { snapshot: SnapshotName; names: readonly SnapshotName[] },
   session: Session,
-): Promise<FoundPath[]> {
+): AsyncGenerator<readonly FoundPath[]> {
+  let isFound = false;
   if (wish.kind === 'all') {
-    const paths = new Set<string>();
-    for (const name of names) {
-      for await (const { path } of findMatches(pattern, name, session)) paths.add(path);
+    const different = collectDifferent();
+    for (const [at, name] of names.entries()) {
+      for await (const rows of findMatches(pattern, name, session))
+        for (const row of rows) different.add({ ...row, snapshot: name }, at);
     }
-    const { versions } = await askForVersions(
-      [...paths].toSorted().map((path) => unescapeName(path)),
-      session,
-    );
-    const found = [...versions].map(([path, ofPath]) => ({
-      path: unescapeName(path),
-      versions: wishedVersions(wish, undefined, ofPath, names),
-    }));
-    return found.length > 0 ? found : [nothingMatches(pattern, 'any snapshot')];
+    const found = [...different.result()].toSorted(([a], [b]) => (a < b ? -1 : 1));
+    isFound = found.length > 0;
+    yield found.map(([path, versions]) => ({ path: unescapeName(path), versions }));
+  } else {
+    for await (const rows of findMatches(pattern, snapshot, session)) {
+      isFound = true;
+      yield rows.map((row) => ({ path: unescapeName(row.path), versions: [{ ...row, snapshot }] }));
+    }
   }
-  const found: FoundPath[] = [];
-  for await (const version of findMatches(pattern, snapshot, session)) {
-    found.push({ path: unescapeName(version.path), versions: [version] });
-  }
-  return found.length > 0 ? found : [nothingMatches(pattern, snapshot)];
+  if (!isFound) yield [nothingMatches(pattern, wish.kind === 'all' ? 'any snapshot' : snapshot)];
 }
 
 function nothingMatches(path: Buffer, where: string): FoundPath {
@@ -168,16 +190,28 @@ function nothingMatches(path: Buffer, where: string): FoundPath {
   };
 }
 
-/** All that matches in one snapshot, page by page. */
-async function* findMatches(pattern: Buffer, snapshot: SnapshotName, session: Session): AsyncGenerator<Version> {
+/** All that matches in one snapshot, as it comes; what is cut goes on after the last that came. */
+async function* findMatches(pattern: Buffer, snapshot: SnapshotName, session: Session): AsyncGenerator<FoundRow[]> {
   for (let after: string | undefined; ; ) {
     const request = { snapshot, patterns: [escapeName(pattern)], ...(after === undefined ? {} : { after }) };
-    const page = await session.persist('later', (connection) =>
-      ask(connection, 'find', request, FindReplySchema, { signal: session.signal }),
-    );
-    yield* page.versions;
-    if (page.next === undefined) return;
-    after = page.next;
+    const schemas = { row: FoundRowSchema, end: FoundEndSchema };
+    const from = after;
+    const [answer, first] = await session.persist('later', async (connection) => {
+      const begun = askForRows(connection, 'find', request, schemas, session);
+      return [begun, await begun.next()] as const;
+    });
+    let next = first;
+    for (; next.done !== true; next = await answer.next()) {
+      after = next.value.at(-1)?.path ?? after;
+      yield next.value;
+    }
+    if (next.value.cut !== true) return;
+    if (after === from) {
+      throw new BytebackError('refused', {
+        what: `looking for ${escapeName(pattern)} took too long`,
+        fix: 'name a directory in which to look: what stands before the first star',
+      });
+    }
   }
 }
 
@@ -185,9 +219,9 @@ async function* findMatches(pattern: Buffer, snapshot: SnapshotName, session: Se
 async function askForVersions(
   paths: readonly Buffer[],
   session: Session,
-): Promise<{ snapshots: SnapshotEntry[]; versions: Map<string, Version[]> }> {
+): Promise<{ snapshots: NamedSnapshot[]; versions: Map<string, Version[]> }> {
   const byPath = new Map<string, Version[]>();
-  let snapshots: SnapshotEntry[] = [];
+  let snapshots: NamedSnapshot[] = [];
   let atOnce = pathsAtOnce;
   for (let from = 0; from < paths.length; ) {
     const request = { paths: paths.slice(from, from + atOnce).map((path) => escapeName(path)) };
@@ -228,14 +262,29 @@ export function notFound({ path, elsewhere }: FoundPath): BytebackError {
   return new BytebackError('usage', { what: `no version of ${escapeName(path)}`, ...elsewhere });
 }
 
-/** Lists versions. @throws BytebackError (usage) when not one of the paths was found. */
-export async function listVersions(options: WhichVersions, deps: RestoreDeps): Promise<Found> {
+/**
+ * Lists versions, as they are found.
+ * @returns what was not found.
+ * @throws BytebackError (usage) when not one of the paths was found.
+ */
+export async function listVersions(
+  options: WhichVersions,
+  deps: RestoreDeps,
+  show: (versions: readonly DifferentVersion[], snapshot: SnapshotName | undefined) => void,
+): Promise<FoundPath[]> {
   const session = openRestoreSession(deps, false);
   try {
-    const found = await findVersions(options, session, deps);
-    const missing = found.paths.filter(({ versions }) => versions.length === 0);
-    if (missing[0] !== undefined && missing.length === found.paths.length) throw notFound(missing[0]);
-    return found;
+    const { found, snapshot } = await beginFinding(options, session, deps);
+    const missing: FoundPath[] = [];
+    let isAny = false;
+    for await (const some of found) {
+      missing.push(...some.filter(({ versions }) => versions.length === 0));
+      const versions = some.flatMap((path) => path.versions);
+      isAny ||= versions.length > 0;
+      show(versions, snapshot);
+    }
+    if (missing[0] !== undefined && !isAny) throw notFound(missing[0]);
+    return missing;
   } finally {
     await session.close();
   }

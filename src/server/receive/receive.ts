@@ -23,7 +23,7 @@ import type { Refusal as Unparsed } from '../../protocol/rsync-options.ts';
 import { tryLock } from '../../system/lock.ts';
 import { authorise } from '../authorise.ts';
 import { failureOf, readRequest } from '../helper-request.ts';
-import { drawFiles, findInSnapshot, listChanges, listSnapshots, listVersions } from '../listing.ts';
+import { drawFiles, listChanges, listSnapshots, listVersions, writeMatches } from '../listing.ts';
 import { readRegistry } from '../registry.ts';
 import { readMachineText } from '../runs/machine.ts';
 import { outcomeOf } from '../runs/outcome.ts';
@@ -149,18 +149,20 @@ async function serveClient(
       return reply(call, { ok: true, snapshots: await listSnapshots(store, client) });
     case 'versions': {
       const { paths } = await requestOf(call, VersionsRequestSchema);
-      // The look-up in the jail and the records of the runs need nothing of each other: a person waits.
-      const [snapshots, versions] = await Promise.all([
-        listSnapshots(store, client),
-        listVersions(store, client, paths),
-      ]);
-      return reply(call, { ok: true, snapshots, versions });
+      const found = await listVersions(store, client, paths);
+      return reply(call, { ok: true, ...found });
     }
-    case 'find':
-      return reply(call, {
-        ok: true,
-        ...(await findInSnapshot(store, client, await requestOf(call, FindRequestSchema))),
-      });
+    case 'find': {
+      const request = await requestOf(call, FindRequestSchema);
+      let whole = false;
+      try {
+        whole = await writeMatches(store, client, request);
+      } finally {
+        // The last line of what the program in the jail wrote may be cut.
+        if (!whole) call.writeOut('\n');
+      }
+      return whole ? 0 : reply(call, { ok: true, cut: true });
+    }
     case 'changes':
       return reply(call, {
         ok: true,

@@ -10,7 +10,7 @@ import { createReadOnlySnapshot, listNestedSubvolumes, syncPath } from '../../sy
 import type { Clock } from '../../system/clock.ts';
 import { isMissing, syncDirectory, writeFileAtomically } from '../../system/files.ts';
 import { tryLock } from '../../system/lock.ts';
-import { recordMended } from '../bitrot.ts';
+import { recordMended } from '../bitrot-mending.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { liftAllowance } from './allowance.ts';
 import { lastProvenOf } from './drill.ts';

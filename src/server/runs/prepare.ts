@@ -7,7 +7,7 @@ import { type ClientName, parseRunId, type RunId, type SnapshotName, snapshotTim
 import type { RunRecord } from '../../protocol/run-record.ts';
 import type { Clock } from '../../system/clock.ts';
 import { tryLock } from '../../system/lock.ts';
-import { dropDamaged } from '../bitrot.ts';
+import { dropDamaged } from '../bitrot-mending.ts';
 import type { Admitted } from '../prune/admit.ts';
 import { Refusal } from '../refusal.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
@@ -51,10 +51,12 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
     );
     await setAllowance(store, client, growth);
     const last = await readRecord(store.runFile(client));
-    // A backup is worth more than the mending of an older one, which the next scrub asks for again.
-    const mending = request.whole === true ? await dropDamaged(store, client, deps.config.user).catch(() => []) : [];
+    const { paths: mending, mustWalk } =
+      request.whole === true
+        ? await dropDamaged(store, clock, client, deps.config.user)
+        : { paths: [], mustWalk: false };
     // What was removed is found missing by a run that walks everything.
-    const generation = last?.state === 'completed' && mending.length === 0 ? last.run : null;
+    const generation = last?.state === 'completed' && !mustWalk ? last.run : null;
     const record: RunRecord = {
       format: 1,
       client,
@@ -68,7 +70,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       growth: { ...growth },
       transfers: [],
       ...(hooks.length === 0 ? {} : { hooks }),
-      ...(mending.length === 0 ? {} : { mending }),
+      ...(mending.length === 0 ? {} : { mending: [...mending] }),
     };
     await writeCurrentRecord(store, record);
     return { ok: true, run: record.run, generation, machine: await machineDigest(store, client) };

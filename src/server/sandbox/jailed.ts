@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { changesInside } from './inside/changes.ts';
@@ -7,6 +8,7 @@ import { pickInside } from './inside/pick.ts';
 import { proveFromInside } from './inside/prove.ts';
 import { replay } from './inside/replay.ts';
 import { separate } from './inside/separate.ts';
+import { unreadableInside } from './inside/unreadable.ts';
 import { versionsInside } from './inside/versions.ts';
 
 /** What the program inside the jail can be asked, by its one argument. */
@@ -19,6 +21,7 @@ const tasks = {
   find: findInside,
   changes: changesInside,
   pick: pickInside,
+  unreadable: unreadableInside,
 } as const;
 export type JailedTask = keyof typeof tasks;
 
@@ -31,15 +34,25 @@ export const jailedProgramArgv = (task: JailedTask): [string, ...string[]] => [
   '--disable-warning=ExperimentalWarning',
   // A client decides how much there is to look at; a dozen such programs must fit into a small server.
   '--max-old-space-size=512',
+  // What is young and dead is taken away sooner: half the memory for as much time.
+  '--max-semi-space-size=2',
   '/usr/lib/byteback/jailed.mjs',
   task,
 ];
 
-/** Runs one task: the request is all of stdin, the answer one JSON object on stdout. Gives the exit code. */
+/**
+ * Runs one task: the request is all of stdin, the answer one JSON object on stdout, or lines as they are found: then only
+ * as fast as somebody reads them. Gives the exit code.
+ */
 export async function runJailed(task: string, stdin: Readable, stdout: Writable): Promise<number> {
   if (!Object.hasOwn(tasks, task)) return 2;
   const request = await buffer(limited(stdin));
-  stdout.write(`${JSON.stringify(await tasks[task as JailedTask](request))}\n`);
+  const answer = tasks[task as JailedTask](request);
+  if (Symbol.asyncIterator in answer) {
+    for await (const lines of answer) if (!stdout.write(lines)) await once(stdout, 'drain');
+  } else {
+    stdout.write(`${JSON.stringify(await answer)}\n`);
+  }
   return 0;
 }
 

@@ -1,8 +1,8 @@
-import { type BigIntStats, type Dirent, lstatSync } from 'node:fs';
+import { type BigIntStats, lstatSync } from 'node:fs';
 import * as v from 'valibot';
 import { escapeName, unescapeName } from '../../../protocol/file-name.ts';
 import { type Change, ChangesRequestSchema, maxMessageBytes } from '../../../protocol/messages.ts';
-import { compareNames, namesOf, pathOf, sortedEntries } from './walk.ts';
+import { type ByteName, compareNames, namesOf, pathOf, sortedEntries } from './walk.ts';
 
 /** A page ends here, well below the largest message. */
 const pageBytes = maxMessageBytes / 2;
@@ -10,7 +10,7 @@ const pageBytes = maxMessageBytes / 2;
 /** One page of what differs between two snapshots below one path. */
 export async function changesInside(request: Buffer): Promise<{ changes: Change[]; next?: string }> {
   const { from, to, path, after } = v.parse(ChangesRequestSchema, JSON.parse(request.toString('utf8')));
-  const roots: Roots = [Buffer.from(`./${from}/fs`), Buffer.from(`./${to}/fs`)];
+  const roots: Roots = [`./${from}/fs`, `./${to}/fs`];
   const seen = after === undefined ? undefined : namesOf(unescapeName(after));
   const changes: Change[] = [];
   let bytes = 0;
@@ -22,49 +22,52 @@ export async function changesInside(request: Buffer): Promise<{ changes: Change[
   return { changes };
 }
 
-type Roots = readonly [before: Buffer, after: Buffer];
+type Roots = readonly [before: ByteName, after: ByteName];
 
 /** Both trees at once, in the order of names, so that neither has to be remembered. */
-function* differences(roots: Roots, names: readonly Buffer[], seen: readonly Buffer[] | undefined): Generator<Change> {
-  const [before, after] = roots.map((root) => sortedEntries(pathOf(root, names))) as [
-    Dirent<Buffer>[],
-    Dirent<Buffer>[],
-  ];
-  for (let left = 0, right = 0; left < before.length || right < after.length; ) {
-    const order = compareEntries(before[left], after[right]);
-    const entry = (order <= 0 ? before[left] : after[right]) as Dirent<Buffer>;
-    const path = [...names, entry.name];
-    const there = [order <= 0 ? before[left] : undefined, order >= 0 ? after[right] : undefined] as const;
+function* differences(
+  roots: Roots,
+  names: readonly ByteName[],
+  seen: readonly ByteName[] | undefined,
+): Generator<Change> {
+  const before = sortedEntries(pathOf(roots[0], names));
+  const after = sortedEntries(pathOf(roots[1], names));
+  for (let left = 0, right = 0; left < before.names.length || right < after.names.length; ) {
+    const order = compareEntries(before.names[left], after.names[right]);
+    const name = (order <= 0 ? before.names[left] : after.names[right]) as ByteName;
+    const path = [...names, name];
     if (order <= 0) left += 1;
     if (order >= 0) right += 1;
     const place = seen === undefined ? 1 : compareNames(path, seen);
     if (place > 0) {
-      const change = compare(roots, path, there);
+      const change = compare(roots, path, [order <= 0, order >= 0]);
       if (change !== undefined) yield change;
     }
+    const isDirectory = (order <= 0 && before.directories.has(name)) || (order >= 0 && after.directories.has(name));
     const leadsToSeen = seen !== undefined && place < 0 && compareNames(path, seen.slice(0, path.length)) === 0;
-    if ((place >= 0 || leadsToSeen) && there.some((side) => side?.isDirectory())) yield* differences(roots, path, seen);
+    if ((place >= 0 || leadsToSeen) && isDirectory) yield* differences(roots, path, seen);
   }
 }
 
-function compareEntries(a: Dirent<Buffer> | undefined, b: Dirent<Buffer> | undefined): number {
+function compareEntries(a: ByteName | undefined, b: ByteName | undefined): number {
   if (a === undefined) return 1;
   if (b === undefined) return -1;
-  return Buffer.compare(a.name, b.name);
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }
 
 /** Snapshots of one subvolume share inodes: what nobody touched has the same number and the same change time in both. */
 function compare(
   roots: Roots,
-  names: readonly Buffer[],
-  [before, after]: readonly [Dirent<Buffer> | undefined, Dirent<Buffer> | undefined],
+  names: readonly ByteName[],
+  isIn: readonly [before: boolean, after: boolean],
 ): Change | undefined {
   const stats = roots.map((root, at) => {
-    if ((at === 0 ? before : after) === undefined) return undefined;
+    if (!isIn[at]) return undefined;
     return lstatSync(pathOf(root, names), { bigint: true, throwIfNoEntry: false });
   });
   const [was, is] = stats;
-  const path = escapeName(pathOf(Buffer.alloc(0), names));
+  const path = escapeName(pathOf('', names));
   const sizes = { sizeBefore: sizeOf(was), sizeAfter: sizeOf(is) };
   if (was === undefined || is === undefined) return { path, change: was === undefined ? 'added' : 'removed', ...sizes };
   if (was.ino === is.ino && was.ctimeNs === is.ctimeNs) return undefined;

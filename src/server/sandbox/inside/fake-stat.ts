@@ -18,18 +18,26 @@ export function parseFakeStat(text: string): { mode: number; uid: number; gid: n
  */
 export async function readFakeStats(places: readonly Buffer[]): Promise<(string | undefined)[]> {
   if (places.length === 0) return [];
-  const found = await getfattr(Buffer.concat(places.flatMap((place) => [place, Buffer.from([0])])));
+  return recordsIn(await getfattr(Buffer.concat(places.flatMap((place) => [place, Buffer.from([0])]))), places);
+}
+
+/** The program that lists the attribute of the files whose names, each ended by NUL, it is given on standard input. */
+export const getfattrArgv = [
+  ...(['xargs', '--null', '--', 'getfattr', '--no-dereference', '--encoding=hex'] as const),
+  `--name=${attribute}`,
+  '--',
+] as const;
+
+/** The attribute's text for each place, in order, out of what getfattr found. */
+export function recordsIn(found: ReadonlyMap<string, string>, places: readonly Buffer[]): (string | undefined)[] {
   // getfattr leaves away the ./ that a name begins with.
   return places.map((place) => found.get(place.toString('latin1').replace(/^(?:\.\/)+/, '')));
 }
 
 async function getfattr(names: Buffer): Promise<Map<string, string>> {
   try {
-    const { stdout } = await run(
-      ['xargs', '--null', '--', 'getfattr', '--no-dereference', '--encoding=hex', `--name=${attribute}`, '--'],
-      // 123: getfattr said of some that they have no such attribute; 127: it is not installed.
-      { input: names, accept: [0, 123, 127] },
-    );
+    // 123: getfattr said of some that they have no such attribute; 127: it is not installed.
+    const { stdout } = await run([...getfattrArgv], { input: names, accept: [0, 123, 127] });
     return parseGetfattr(stdout.toString('latin1'));
   } catch (error) {
     if (error instanceof ProgramError && error.notFound) return new Map();

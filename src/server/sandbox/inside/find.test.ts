@@ -1,7 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import * as v from 'valibot';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { FoundRowSchema } from '../../../protocol/messages.ts';
 import { changesInside } from './changes.ts';
 import { findInside } from './find.ts';
 import { compareNames, namesOf, walk } from './walk.ts';
@@ -26,8 +28,17 @@ afterEach(() => {
 });
 
 const request = (value: unknown) => Buffer.from(JSON.stringify(value));
-const find = async (...patterns: string[]) =>
-  (await findInside(request({ snapshot: before, patterns }))).versions.map(({ path }) => path);
+/** Rows and the last line, as the client reads them. */
+const linesOf = async (asked: object) => {
+  const lines: string[] = [];
+  for await (const some of findInside(request(asked))) lines.push(...some.trimEnd().split('\n'));
+  return lines.map((line) => JSON.parse(line));
+};
+const find = async (...patterns: string[]) => {
+  const rows = await linesOf({ snapshot: before, patterns });
+  expect(rows.pop()).toEqual({ ok: true });
+  return rows.map((row) => v.parse(FoundRowSchema, row).path);
+};
 
 test('finds what matches, in order, also names that begin with a dot', async () => {
   expect(await find('/etc/**')).toEqual(['/etc/.d', '/etc/.d/x', '/etc/hosts', '/etc/ssh', '/etc/ssh/sshd_config']);
@@ -42,31 +53,38 @@ test('never goes through a link, and never upwards', async () => {
   expect(await find('/../*', '/srv/../etc/hosts')).toEqual([]);
 });
 
-test('page by page gives the same as at once', { timeout: 60_000 }, async () => {
-  // Long names, so that a page is soon full.
-  const long = 'x'.repeat(240);
-  for (let number = 0; number < 1800; number += 1) writeFileSync(`${before}/fs/srv/many/${number}${long}`, '');
-  const all: string[] = [];
-  let pages = 0;
-  for (let from: string | undefined; ; pages += 1) {
-    const page = await findInside(
-      request({ snapshot: before, patterns: ['/**'], ...(from === undefined ? {} : { after: from }) }),
-    );
-    all.push(...page.versions.map(({ path }) => path));
-    from = page.next;
-    if (from === undefined) break;
-  }
-  expect(pages).toBeGreaterThan(0);
-  expect(all).toHaveLength(1800 + 9);
+test('rows leave before the walk ends, and what goes on after one of them gives the rest', {
+  timeout: 60_000,
+}, async () => {
+  for (let number = 0; number < 2500; number += 1) writeFileSync(`${before}/fs/srv/many/${number}`, '');
+  const found = findInside(request({ snapshot: before, patterns: ['/**'] }));
+  const first = (await found.next()).value
+    .trimEnd()
+    .split('\n')
+    .map((line: string) => JSON.parse(line).path);
+  // Two batches at most were walked by now: what comes after them is not seen yet.
+  for (let number = 0; number < 2500; number += 1) rmSync(`${before}/fs/srv/many/${number}`);
+  await expect(
+    (async () => {
+      for await (const _ of found);
+    })(),
+  ).rejects.toThrow('ENOENT');
+  expect(first.length).toBeLessThan(2000);
+  for (let number = 0; number < 2500; number += 1) writeFileSync(`${before}/fs/srv/many/${number}`, '');
+  const all = await find('/**');
+  expect(all).toHaveLength(2500 + 9);
   expect(new Set(all).size).toBe(all.length);
   const ordered = all.map((path) => namesOf(Buffer.from(path)));
   expect(ordered.toSorted(compareNames)).toEqual(ordered);
+  const after = first.at(-1);
+  const rest = (await linesOf({ snapshot: before, patterns: ['/**'], after })).slice(0, -1).map(({ path }) => path);
+  expect([...first, ...rest]).toEqual(all);
 });
 
 test('a walk that goes on after any entry gives exactly the rest', () => {
-  const root = Buffer.from(`./${before}/fs`);
-  const walked = (from?: readonly Buffer[]) =>
-    [...walk({ root, below: [], after: from, enters: () => true })].map(({ names }) => names.join('/'));
+  const root = `./${before}/fs`;
+  const walked = (from?: readonly string[]) =>
+    Array.from(walk({ root, below: [], after: from, enters: () => true }), ({ names }) => names.join('/'));
   const all = walked();
   for (const [at, path] of all.entries()) expect(walked(namesOf(Buffer.from(path)))).toEqual(all.slice(at + 1));
 });

@@ -1,78 +1,83 @@
-import { lstatSync } from 'node:fs';
+import { type BigIntStats, lstatSync } from 'node:fs';
 import * as v from 'valibot';
 import { escapeName, unescapeName } from '../../../protocol/file-name.ts';
-import { FindRequestSchema, maxMessageBytes, type Version } from '../../../protocol/messages.ts';
-import type { SnapshotName } from '../../../protocol/names.ts';
+import { FindRequestSchema, type FoundRow } from '../../../protocol/messages.ts';
 import { readFakeStats } from './fake-stat.ts';
 import { compileGlob } from './glob.ts';
 import { describe } from './versions.ts';
-import { compareNames, namesOf, pathOf, walk } from './walk.ts';
+import { type ByteName, compareNames, namesOf, walk } from './walk.ts';
 
-/** Attributes are read for so many at once. */
-const batchSize = 500;
-/** A page ends here, well below the largest message. */
-const pageBytes = maxMessageBytes / 2;
+/** Attributes are read for so many at once: a program is started for each such batch. */
+const batchSize = 1000;
 
-/** One page of what matches in one snapshot. */
-export async function findInside(request: Buffer): Promise<{ versions: Version[]; next?: string }> {
+/** Some entries whose records are being read. */
+interface Batch {
+  readonly paths: readonly ByteName[];
+  readonly stats: readonly BigIntStats[];
+  readonly records: Promise<(string | undefined)[]>;
+}
+
+/**
+ * What matches in one snapshot, in the order of the walk, as lines of JSON: one row each, and at last `{"ok":true}`.
+ * A few thousand rows are in memory at a time, however many there are: the next batch is walked while the records of the
+ * one before are read, and whoever reads the lines slowly makes the walk wait.
+ */
+export async function* findInside(request: Buffer): AsyncGenerator<string> {
   const { snapshot, patterns, after } = v.parse(FindRequestSchema, JSON.parse(request.toString('utf8')));
   const globs = patterns.map((pattern) => compileGlob(pattern));
-  const root = Buffer.from(`./${snapshot}/fs`);
-  const below = commonStart(globs.map((glob) => glob.below));
+  const root = `./${snapshot}/fs`;
   const entries = walk({
     root,
-    below,
+    below: commonStart(globs.map((glob) => glob.below)),
     after: after === undefined ? undefined : namesOf(unescapeName(after)),
     enters: (names) =>
       globs.some((glob) => (names.length <= glob.below.length ? isOnTheWay(names, glob.below) : glob.enters(names))),
   });
-  const versions: Version[] = [];
-  let bytes = 0;
-  let batch: Buffer[][] = [];
-  const takeBatch = async () => {
-    for (const version of await describeAll(root, snapshot, batch)) {
-      versions.push(version);
-      bytes += Buffer.byteLength(JSON.stringify(version));
-    }
-    batch = [];
-  };
+  let before: Batch | undefined;
+  let paths: ByteName[] = [];
   for (const { names } of entries) {
     if (!globs.some((glob) => isBelow(names, glob.below) && glob.matches(names))) continue;
-    batch.push([...names]);
-    if (batch.length < batchSize) continue;
-    const last = escapeName(pathOf(Buffer.alloc(0), names));
-    await takeBatch();
-    if (bytes > pageBytes) return { versions, next: last };
+    paths.push(`/${names.join('/')}`);
+    if (paths.length < batchSize) continue;
+    const batch = look(root, paths);
+    paths = [];
+    if (before !== undefined) yield await linesOf(root, before);
+    before = batch;
   }
-  await takeBatch();
-  return { versions };
+  if (before !== undefined) yield await linesOf(root, before);
+  if (paths.length > 0) yield await linesOf(root, look(root, paths));
+  yield '{"ok":true}\n';
 }
 
-function commonStart(all: readonly (readonly Buffer[])[]): Buffer[] {
+function commonStart(all: readonly (readonly ByteName[])[]): ByteName[] {
   const [first = [], ...others] = all;
-  const differs = first.findIndex((name, at) =>
-    others.some((other) => other[at] === undefined || !other[at].equals(name)),
-  );
+  const differs = first.findIndex((name, at) => others.some((other) => other[at] !== name));
   return first.slice(0, differs < 0 ? first.length : differs);
 }
 
-function isOnTheWay(names: readonly Buffer[], to: readonly Buffer[]): boolean {
+function isOnTheWay(names: readonly ByteName[], to: readonly ByteName[]): boolean {
   return compareNames(names, to.slice(0, names.length)) === 0;
 }
 
-function isBelow(names: readonly Buffer[], directory: readonly Buffer[]): boolean {
-  return names.length > directory.length && isOnTheWay(directory, names);
+function isBelow(names: readonly ByteName[], directory: readonly ByteName[]): boolean {
+  return names.length > directory.length && directory.every((name, at) => name === names[at]);
 }
 
-async function describeAll(root: Buffer, snapshot: SnapshotName, paths: readonly Buffer[][]): Promise<Version[]> {
-  const places = paths.map((names) => pathOf(root, names));
-  const fakeStats = await readFakeStats(places);
-  const versions: Version[] = [];
-  for (const [at, names] of paths.entries()) {
-    const place = places[at] as Buffer;
-    const stat = lstatSync(place, { bigint: true });
-    const path = escapeName(pathOf(Buffer.alloc(0), names));
-    versions.push({ snapshot, path, ...(await describe(place, stat, fakeStats[at])) });
+function look(root: ByteName, paths: readonly ByteName[]): Batch {
+  const places = paths.map((path) => Buffer.from(root + path, 'latin1'));
+  return { paths, records: readFakeStats(places), stats: places.map((place) => lstatSync(place, { bigint: true })) };
+}
+
+async function linesOf(root: ByteName, { paths, stats, records }: Batch): Promise<string> {
+  const recorded = await records;
+  let lines = '';
+  for (const [at, path] of paths.entries()) {
+    const place = Buffer.from(root + path, 'latin1');
+    const row: FoundRow = {
+      path: escapeName(place.subarray(root.length)),
+      ...describe(place, stats[at] as BigIntStats, recorded[at]),
+    };
+    lines += `${JSON.stringify(row)}\n`;
   }
-  return versions;
+  return lines;
 }

@@ -1,13 +1,14 @@
 import picomatch from 'picomatch';
 import { unescapeName } from '../../../protocol/file-name.ts';
+import type { ByteName } from './walk.ts';
 
 /** A pattern, taken apart so that a walk goes only where something can match. */
 export interface Glob {
   /** The directories that it names in full: the walk begins there. */
-  readonly below: readonly Buffer[];
-  matches(names: readonly Buffer[]): boolean;
+  readonly below: readonly ByteName[];
+  matches(names: readonly ByteName[]): boolean;
   /** Whether something below a directory can match. */
-  enters(names: readonly Buffer[]): boolean;
+  enters(names: readonly ByteName[]): boolean;
 }
 
 const magic = /[*?[\]{}\\]/;
@@ -15,26 +16,29 @@ const magic = /[*?[\]{}\\]/;
 const options = { dot: true, nonegate: true, noextglob: true, strictSlashes: true } as const;
 
 /** A name as text, one character for each: bytes that are no UTF-8 become what no valid text holds. */
-export function textOf(name: Buffer): string {
-  const text = name.toString('utf8');
-  if (!text.includes('\ufffd') || Buffer.from(text, 'utf8').equals(name)) return text;
-  return [...name]
-    .map((byte) => (byte < 0x80 ? String.fromCharCode(byte) : String.fromCharCode(0xdc00 + byte)))
-    .join('');
+export function textOf(name: ByteName): string {
+  if (ascii.test(name)) return name;
+  const text = Buffer.from(name, 'latin1').toString('utf8');
+  if (!text.includes('\ufffd') || Buffer.from(text, 'utf8').toString('latin1') === name) return text;
+  return name.replaceAll(/[\x80-\xff]/g, (byte) => String.fromCharCode(0xdc00 + byte.charCodeAt(0)));
 }
 
+const ascii = /^[\0-\x7f]*$/;
+
 /** The bytes of such a text. */
-function bytesOf(text: string): Buffer {
+function bytesOf(text: string): ByteName {
   const parts = text.split(/([\udc80-\udcff])/);
   // Every second part is one byte that is no text.
-  return Buffer.concat(
-    parts.map((part, at) => (at % 2 === 0 ? Buffer.from(part, 'utf8') : Buffer.from([part.charCodeAt(0) - 0xdc00]))),
-  );
+  return parts
+    .map((part, at) =>
+      at % 2 === 0 ? Buffer.from(part, 'utf8').toString('latin1') : String.fromCharCode(part.charCodeAt(0) - 0xdc00),
+    )
+    .join('');
 }
 
 /** @param escaped an absolute pattern in the escaped form of names; a backslash before a letter of a pattern takes its meaning away. */
 export function compileGlob(escaped: string): Glob {
-  const segments = splitAtSlashes(shellSets(textOf(unescapeName(escaped))));
+  const segments = splitAtSlashes(shellSets(textOf(unescapeName(escaped).toString('latin1'))));
   const firstMagic = segments.findIndex((segment) => magic.test(segment));
   // The last name is always looked for in its directory.
   const fixed = segments.slice(0, firstMagic < 0 ? segments.length - 1 : firstMagic);
@@ -43,7 +47,7 @@ export function compileGlob(escaped: string): Glob {
   const whole = picomatch(rest.join('/'), options);
   const each = rest.map((segment) => picomatch(segment, options));
   const openFrom = rest.findIndex((segment) => segment.includes('**') || segment.includes('/'));
-  const relative = (names: readonly Buffer[]) => names.slice(below.length).map((name) => textOf(name));
+  const relative = (names: readonly ByteName[]) => names.slice(below.length).map((name) => textOf(name));
   return {
     below,
     matches(names) {

@@ -5,7 +5,7 @@ import { escapeName } from '../../../protocol/file-name.ts';
 import { SnapshotNameSchema } from '../../../protocol/names.ts';
 import { parseFakeStat, readFakeStats } from './fake-stat.ts';
 import { decimalSeconds } from './versions.ts';
-import { pathOf, walk } from './walk.ts';
+import { type ByteName, pathOf, walk } from './walk.ts';
 
 /** What is asked: some files of one snapshot, by lot. */
 export const PickTaskSchema = v.strictObject({
@@ -28,7 +28,7 @@ export interface PickedFile {
 /** Draws files of a snapshot, each with the same chance, and reads them. */
 export async function pickInside(request: Buffer): Promise<{ files: PickedFile[] }> {
   const { snapshot, count, maxBytes } = v.parse(PickTaskSchema, JSON.parse(request.toString('utf8')));
-  const root = Buffer.from(`./${snapshot}/fs`);
+  const root = `./${snapshot}/fs`;
   // More than are wanted: some turn out to be links or devices, which are plain files here.
   const drawn = draw(root, 4 * count);
   const places = drawn.map((names) => pathOf(root, names));
@@ -44,7 +44,7 @@ export async function pickInside(request: Buffer): Promise<{ files: PickedFile[]
     if (!stat.isFile() || !isFile || stat.size > leftBytes) continue;
     leftBytes -= Number(stat.size);
     files.push({
-      path: escapeName(pathOf(Buffer.alloc(0), names)),
+      path: escapeName(pathOf('', names)),
       sizeBytes: Number(stat.size),
       mtime: decimalSeconds(stat.mtimeNs),
       sha256: await digestOf(place),
@@ -54,8 +54,8 @@ export async function pickInside(request: Buffer): Promise<{ files: PickedFile[]
 }
 
 /** So many names by lot, in the order of the lot, in memory for just these: each new one takes the place of one before. */
-function draw(root: Buffer, count: number): Buffer[][] {
-  const drawn: Buffer[][] = [];
+function draw(root: ByteName, count: number): ByteName[][] {
+  const drawn: ByteName[][] = [];
   let seen = 0;
   for (const { names, isDirectory } of walk({ root, below: [], enters: () => true })) {
     if (isDirectory) continue;
@@ -68,7 +68,7 @@ function draw(root: Buffer, count: number): Buffer[][] {
   }
   for (let at = drawn.length - 1; at > 0; at -= 1) {
     const other = randomInt(at + 1);
-    [drawn[at], drawn[other]] = [drawn[other] as Buffer[], drawn[at] as Buffer[]];
+    [drawn[at], drawn[other]] = [drawn[other] as ByteName[], drawn[at] as ByteName[]];
   }
   return drawn;
 }

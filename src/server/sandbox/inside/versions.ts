@@ -1,4 +1,5 @@
-import { type FileHandle, lstat, open } from 'node:fs/promises';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { lstat } from 'node:fs/promises';
 import * as v from 'valibot';
 import { escapeName, unescapeName } from '../../../protocol/file-name.ts';
 import type { Version } from '../../../protocol/messages.ts';
@@ -29,7 +30,7 @@ export async function versionsInside(request: Buffer): Promise<{ versions: Versi
     const there = found.filter((one) => one.stat !== undefined);
     const fakeStats = await readFakeStats(there.map((one) => one.place));
     for (const [at, { snapshot, place, stat }] of there.entries()) {
-      if (stat !== undefined) versions.push({ snapshot, path, ...(await describe(place, stat, fakeStats[at])) });
+      if (stat !== undefined) versions.push({ snapshot, path, ...describe(place, stat, fakeStats[at]) });
     }
   }
   return { versions };
@@ -53,11 +54,24 @@ async function lookAt(place: Buffer): Promise<BigStat | undefined> {
 }
 
 /** What the client's file was: from rsync's own record where there is one, else from the stored file itself. */
-export async function describe(
+export function describe(
   place: Buffer,
-  stat: BigStat,
+  stat: StoredStat,
   recorded: string | undefined,
-): Promise<Omit<Version, 'snapshot' | 'path'>> {
+): Omit<Version, 'snapshot' | 'path'> {
+  const described = describeWithoutTarget(stat, recorded);
+  const target = described.type === 'link' ? readTarget(place) : undefined;
+  return { ...described, ...(target === undefined ? {} : { target }) };
+}
+
+/** What is known of a stored file without looking into it. */
+export type StoredStat = Readonly<Pick<BigStat, 'mode' | 'uid' | 'gid' | 'size' | 'mtimeNs'>>;
+
+/** The same without the target of a link, for which the stored file must be read. */
+export function describeWithoutTarget(
+  stat: StoredStat,
+  recorded: string | undefined,
+): Omit<Version, 'snapshot' | 'path' | 'target'> {
   const times = { sizeBytes: Number(stat.size), mtime: decimalSeconds(stat.mtimeNs) };
   const fake =
     recorded === undefined
@@ -65,16 +79,7 @@ export async function describe(
       : parseFakeStat(recorded);
   // A record that is corrupt says nothing; the file is listed all the same.
   if (fake === undefined) return { ...times, type: 'unknown', mode: null, uid: null, gid: null };
-  const type = typeOf(fake.mode);
-  const target = type === 'link' ? await readTarget(place) : undefined;
-  return {
-    ...times,
-    type,
-    mode: fake.mode & 0o7777,
-    uid: fake.uid,
-    gid: fake.gid,
-    ...(target === undefined ? {} : { target }),
-  };
+  return { ...times, type: typeOf(fake.mode), mode: fake.mode & 0o7777, uid: fake.uid, gid: fake.gid };
 }
 
 /** Nanoseconds as "1763600000.123456789". */
@@ -99,18 +104,21 @@ function typeOf(mode: number): Version['type'] {
   return types[mode & 0o170000] ?? 'unknown';
 }
 
-async function readTarget(place: Buffer): Promise<string | undefined> {
-  let file: FileHandle;
+function readTarget(place: Buffer): string | undefined {
+  let file: number;
   try {
-    file = await open(place, 'r');
+    file = openSync(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch {
     // It cannot be read, so it is listed without its target.
     return undefined;
   }
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(maxTargetBytes), 0, maxTargetBytes, 0);
-    return escapeName(buffer.subarray(0, bytesRead)).slice(0, 16_384);
+    const target = Buffer.alloc(maxTargetBytes);
+    return escapeName(target.subarray(0, readSync(file, target, 0, maxTargetBytes, 0))).slice(0, 16_384);
+  } catch {
+    // The disk does not give it, or it is a directory that is said to be a link.
+    return undefined;
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }

@@ -1,82 +1,107 @@
-import { type Dirent, readdirSync } from 'node:fs';
+import { type Dir, opendirSync } from 'node:fs';
+
+/** The bytes of one name, one character each (latin1): half the memory of a Buffer, and compared like bytes. */
+export type ByteName = string;
 
 /** One name in a tree. */
 export interface WalkedEntry {
-  /** Names from the top down, as bytes. */
-  readonly names: readonly Buffer[];
+  /** Names from the top down; the same array for all entries, so that it must be copied to be kept. */
+  readonly names: readonly ByteName[];
   readonly isDirectory: boolean;
 }
 
 /** Where a walk begins, and where it does not go. */
 export interface WalkOptions {
   /** Directory that the names count from. */
-  readonly root: Buffer;
+  readonly root: ByteName;
   /** Begins below this. */
-  readonly below: readonly Buffer[];
+  readonly below: readonly ByteName[];
   /** Everything up to this, in the order of the walk, was seen before. */
-  readonly after?: readonly Buffer[] | undefined;
+  readonly after?: readonly ByteName[] | undefined;
   /** False for a directory that holds nothing of interest. */
-  readonly enters: (names: readonly Buffer[]) => boolean;
+  readonly enters: (names: readonly ByteName[]) => boolean;
 }
 
-const slash = Buffer.from('/');
-
-/** The path of some names below a directory. */
-export function pathOf(root: Buffer, names: readonly Buffer[]): Buffer {
-  return Buffer.concat([root, ...names.flatMap((name) => [slash, name])]);
+/** The path of some names below a directory, as the bytes that system calls want. */
+export function pathOf(root: ByteName, names: readonly ByteName[]): Buffer {
+  return Buffer.from(names.length === 0 ? root : `${root}/${names.join('/')}`, 'latin1');
 }
 
 /** The order of a walk: a directory, then what is in it, names by their bytes. */
-export function compareNames(a: readonly Buffer[], b: readonly Buffer[]): number {
+export function compareNames(a: readonly ByteName[], b: readonly ByteName[]): number {
   for (let at = 0; at < Math.min(a.length, b.length); at += 1) {
-    const order = Buffer.compare(a[at] as Buffer, b[at] as Buffer);
-    if (order !== 0) return order;
+    const [left = '', right = ''] = [a[at], b[at]];
+    if (left !== right) return left < right ? -1 : 1;
   }
   return a.length - b.length;
 }
 
-/** What is in a directory, sorted; nothing for what is none, cannot be read or has too long a path. */
-export function sortedEntries(path: Buffer): Dirent<Buffer>[] {
+/** What is in a directory, by the bytes of the names. */
+export interface Listed {
+  readonly names: readonly ByteName[];
+  readonly directories: ReadonlySet<ByteName>;
+}
+
+/** What is in a directory; nothing for what is none, cannot be read or has too long a path. */
+export function sortedEntries(path: Buffer): Listed {
+  const names: ByteName[] = [];
+  const directories = new Set<ByteName>();
+  let directory: Dir;
   try {
-    return readdirSync(path, { withFileTypes: true, encoding: 'buffer' }).sort((a, b) =>
-      Buffer.compare(a.name, b.name),
-    );
+    directory = opendirSync(path, { encoding: 'latin1', bufferSize: 256 });
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'EACCES', 'ENAMETOOLONG'].includes((error as NodeJS.ErrnoException).code ?? ''))
-      return [];
+      return { names, directories };
     throw error;
   }
+  try {
+    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+      names.push(entry.name);
+      if (entry.isDirectory()) directories.add(entry.name);
+    }
+  } finally {
+    directory.closeSync();
+  }
+  return { names: names.sort(), directories };
 }
 
 /**
  * Walks a tree that nobody changes, in a fixed order, and never through a link. Memory is that of one directory's names
- * at each level. `after` skips whole directories, so that the next page costs only what is left.
+ * at each level. `after` skips whole directories, so that what goes on costs only what is left.
  */
-export function* walk(options: WalkOptions): Generator<WalkedEntry> {
-  yield* walkDirectory(options, options.below);
-}
-
-function* walkDirectory(options: WalkOptions, names: readonly Buffer[]): Generator<WalkedEntry> {
-  const { root, after, enters } = options;
-  for (const entry of sortedEntries(pathOf(root, names))) {
-    const path = [...names, entry.name];
-    const order = after === undefined ? 1 : compareNames(path, after);
-    const isDirectory = entry.isDirectory();
-    if (order > 0) yield { names: path, isDirectory };
+export function* walk({ root, below, after, enters }: WalkOptions): Generator<WalkedEntry> {
+  const names = [...below];
+  // A stack of our own: a generator in a generator costs its depth with every entry, and a client decides how deep it is.
+  const open = [{ ...sortedEntries(pathOf(root, names)), at: 0 }];
+  for (let level = open.at(-1); level !== undefined; level = open.at(-1)) {
+    const name = level.names[level.at];
+    level.at += 1;
+    if (name === undefined) {
+      open.pop();
+      names.pop();
+      continue;
+    }
+    names.push(name);
+    const order = after === undefined ? 1 : compareNames(names, after);
+    const isDirectory = level.directories.has(name);
+    if (order > 0) yield { names, isDirectory };
     // What comes before `after` is of interest only when `after` is in it.
-    if (isDirectory && (order >= 0 || isAbove(path, after)) && enters(path)) yield* walkDirectory(options, path);
+    if (isDirectory && (order >= 0 || isAbove(names, after)) && enters(names)) {
+      open.push({ ...sortedEntries(pathOf(root, names)), at: 0 });
+    } else {
+      names.pop();
+    }
   }
 }
 
-function isAbove(names: readonly Buffer[], of: readonly Buffer[] | undefined): boolean {
-  return of !== undefined && names.length < of.length && names.every((name, at) => name.equals(of[at] as Buffer));
+function isAbove(names: readonly ByteName[], of: readonly ByteName[] | undefined): boolean {
+  return of !== undefined && names.length < of.length && names.every((name, at) => name === of[at]);
 }
 
 /** The names of an absolute path. */
-export function namesOf(path: Uint8Array): Buffer[] {
-  const text = Buffer.from(path).toString('latin1');
-  return text
+export function namesOf(path: Uint8Array): ByteName[] {
+  return Buffer.from(path)
+    .toString('latin1')
     .split('/')
-    .filter((name) => name !== '')
-    .map((name) => Buffer.from(name, 'latin1'));
+    .filter((name) => name !== '');
 }

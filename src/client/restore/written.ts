@@ -1,0 +1,86 @@
+import { createHash, hash } from 'node:crypto';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { reasonOf } from '../../errors.ts';
+import type { PullItem } from '../../system/rsync-pull.ts';
+
+/** Small files are read at once; a thousand of them a second would be slow one promise after the other. */
+const atOnceBytes = 1024 * 1024;
+const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** Files that rsync has written, read again and compared with the checksums that the server sent. */
+export interface WrittenFiles {
+  /** A file that has come over. It is still being put in its place: the one before it is not, and is looked at now. */
+  take(item: PullItem): Promise<void> | void;
+  /** Looks at the last one, when rsync has ended. @param isCut then it may not be there; it comes once more. */
+  finish(isCut: boolean): Promise<void>;
+  /** Files that were compared. */
+  readonly compared: number;
+}
+
+/** @param tell is told of each file why it is not as it should be, or nothing. */
+export function writtenFiles(directory: string, tell: (name: Buffer, why: string | undefined) => void): WrittenFiles {
+  const top = Buffer.from(directory.endsWith('/') ? directory : `${directory}/`);
+  const buffer = Buffer.allocUnsafe(atOnceBytes + 1);
+  let waiting: PullItem | undefined;
+  let compared = 0;
+  const judge = (item: PullItem, found: string, isCut = false) => {
+    compared += 1;
+    if (found === item.digest) tell(item.name, undefined);
+    else if (!isCut) tell(item.name, 'it differs from the snapshot: content');
+  };
+  const look = (item: PullItem, isCut = false): Promise<void> | void => {
+    const path = Buffer.concat([top, item.name]);
+    try {
+      const small = item.sizeBytes <= atOnceBytes ? digestOfSmall(path, buffer) : undefined;
+      if (small !== undefined) return judge(item, small, isCut);
+    } catch (error) {
+      if (!isCut) tell(item.name, `it cannot be read after the restore: ${reasonOf(error)}`);
+      return;
+    }
+    return digestOf(path).then(
+      (found) => judge(item, found, isCut),
+      (error: unknown) => {
+        if (!isCut) tell(item.name, `it cannot be read after the restore: ${reasonOf(error)}`);
+      },
+    );
+  };
+  return {
+    get compared() {
+      return compared;
+    },
+    take(item) {
+      if (!item.content || item.digest === undefined) return;
+      const before = waiting;
+      waiting = item;
+      return before === undefined ? undefined : look(before);
+    },
+    async finish(isCut) {
+      const last = waiting;
+      waiting = undefined;
+      if (last !== undefined) await look(last, isCut);
+    },
+  };
+}
+
+/** MD5 of a small file; undefined for what is larger than it was said to be. */
+function digestOfSmall(path: Buffer, buffer: Buffer): string | undefined {
+  const file = openSync(path, flags);
+  try {
+    const { size } = fstatSync(file);
+    if (size > atOnceBytes) return undefined;
+    let length = 0;
+    for (let read = -1; read !== 0 && length < buffer.length; length += read)
+      read = readSync(file, buffer, length, buffer.length - length, length);
+    return hash('md5', buffer.subarray(0, length), 'hex');
+  } finally {
+    closeSync(file);
+  }
+}
+
+async function digestOf(path: Buffer): Promise<string> {
+  const file: FileHandle = await open(path, flags);
+  const md5 = createHash('md5');
+  for await (const chunk of file.createReadStream({ highWaterMark: 1024 * 1024 })) md5.update(chunk as Buffer);
+  return md5.digest('hex');
+}
