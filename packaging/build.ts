@@ -22,6 +22,7 @@ const commandLine = { cli: 'src/cli/main.ts' };
  */
 const single = {
   receive: 'src/cli/receive.ts',
+  'after-run': 'src/cli/after-run.ts',
   snapshot: 'src/cli/snapshot.ts',
   register: 'src/cli/register.ts',
   jailed: 'src/cli/jailed.ts',

@@ -63,6 +63,16 @@ describe('two catalogues', () => {
     );
   });
 
+  it('are compared in whole blocks as they are byte by byte', () => {
+    const many = Array.from({ length: 3000 }, (_, at) => `/${String(at).padStart(6, '0')}\x01same`);
+    for (const place of [0, 1, 546, 1500, 2998, 2999]) {
+      const other = many.with(place, `${many[place]}r`);
+      expect(differencesOf(many, other, [100_000, 30_000])).toEqual([`${many[place]} > ${many[place]}r`]);
+    }
+    expect(differencesOf(many, many, [100_000, 30_000])).toEqual([]);
+    expect(differencesOf(many, many.slice(0, -1), [8192, 8191])).toEqual([`- ${many.at(-1)}`]);
+  });
+
   it('are read record by record', () => {
     const records = ['/a\x011', `/${'x'.repeat(10_000)}\x011`, '/b\x011'];
     const seen: string[] = [];

@@ -1,8 +1,7 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
-import { lstat } from 'node:fs/promises';
+import { lstat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough, Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { openPipe } from '../system/fifo.ts';
 import { type RunningProgram, start } from '../system/run.ts';
 import { isCacheTag } from './cachedir.ts';
 import type { ByteSource } from './compare.ts';
@@ -48,23 +47,23 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
   const file = join(input.workDirectory, 'scan');
   const tags = join(input.workDirectory, 'tags');
   const signal = input.signal === undefined ? {} : { signal: input.signal };
-  const find = start(findArgv(input, tags), { stdout: 'pipe', stderr: 'pipe', cwd: '/', ...signal });
-  // Read from the very beginning: a stream that nobody reads is drained after a moment.
-  const output = (find.stdout ?? Readable.from([])).pipe(new PassThrough());
-  const sort = start(['sort', '-z', '-S', sortMemory, '-T', input.workDirectory, '-o', file], {
-    stdin: 'pipe',
-    stderr: 'pipe',
-    ...signal,
-  });
+  const ways = join(input.workDirectory, 'ways');
+  await writeFile(ways, await wayRecords(input.ways), { mode: 0o600 });
+  const pipe = await openPipe(join(input.workDirectory, 'found'));
+  const programs: RunningProgram[] = [];
   try {
-    const [findSaid, sortSaid] = await Promise.all([
-      collectText(find),
-      collectText(sort),
-      pipeline(withWays(input, output), sort.stdin as NodeJS.WritableStream).catch((error: unknown) => {
-        input.signal?.throwIfAborted();
-        throw error;
-      }),
-    ]);
+    const sort = start(['sort', '-z', '-S', sortMemory, '-T', input.workDirectory, '-o', file, '--', '-', ways], {
+      stdin: pipe.readFd,
+      stderr: 'pipe',
+      ...signal,
+    });
+    programs.push(sort);
+    const find = start(findArgv(input, tags), { stdout: pipe.writeFd, stderr: 'pipe', cwd: '/', ...signal });
+    programs.push(find);
+    // From here on the end of either is seen by the other.
+    pipe.close();
+    const stopTelling = tellProgress(sort.pid, input.onProgress);
+    const [findSaid, sortSaid] = await Promise.all([collectText(find), collectText(sort)]).finally(stopTelling);
     const { exitCode } = await sort.ended;
     input.signal?.throwIfAborted();
     if (exitCode !== 0) throw new Error(`sort exited ${exitCode}: ${sortSaid.trim()}`);
@@ -74,14 +73,30 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
     const cacheDirectories = await readTags(tags, input.starts);
     return { file, beganAt, cacheDirectories, ...(incomplete === undefined ? {} : { incomplete }) };
   } finally {
-    find.kill('SIGKILL');
-    sort.kill('SIGKILL');
+    pipe.close();
+    for (const program of programs) program.kill('SIGKILL');
   }
 }
 
-/** The records of the ways, then what find prints. */
-async function* withWays(input: ScanInput, found: Readable): AsyncGenerator<Buffer> {
-  for (const path of input.ways) {
+const progressMs = 500;
+
+/** Tells now and then how much a program has read (proc_pid_io(5)). Returns how to stop it. */
+function tellProgress(pid: number, tell: ScanInput['onProgress']): () => void {
+  if (tell === undefined) return () => undefined;
+  const timer = setInterval(() => {
+    try {
+      tell(Number(/^rchar: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'latin1'))?.[1] ?? 0));
+    } catch {
+      // It has ended, or its figures are not to be seen: nothing depends on them.
+    }
+  }, progressMs);
+  return () => clearInterval(timer);
+}
+
+/** The records of the ways. */
+async function wayRecords(ways: readonly string[]): Promise<Buffer> {
+  const records: string[] = [];
+  for (const path of ways) {
     const stats = await lstat(Buffer.from(path, 'latin1'), { bigint: true });
     const seconds = (ns: bigint) => `${ns / 1_000_000_000n}.${String(ns % 1_000_000_000n).padStart(9, '0')}0`;
     const record = formatRecord({
@@ -94,14 +109,9 @@ async function* withWays(input: ScanInput, found: Readable): AsyncGenerator<Buff
       links: Number(stats.nlink),
       rights: `${(Number(stats.mode) & 0o7777).toString(8)} ${stats.uid} ${stats.gid}`,
     });
-    yield Buffer.from(`${record}\0`, 'latin1');
+    records.push(`${record}\0`);
   }
-  let bytes = 0;
-  for await (const chunk of found) {
-    bytes += (chunk as Buffer).length;
-    input.onProgress?.(bytes);
-    yield chunk as Buffer;
-  }
+  return Buffer.from(records.join(''), 'latin1');
 }
 
 function findArgv(input: ScanInput, tags: string): [string, ...string[]] {

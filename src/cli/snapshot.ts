@@ -1,13 +1,15 @@
+import { join } from 'node:path';
 import { serverPaths } from '../config/paths.ts';
 import { loadServerConfig } from '../config/server-config.ts';
 import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
+import { afterRun, inJournal } from '../server/after-run.ts';
 import { failureOf } from '../server/helper-request.ts';
 import { kickAfterEvents, kickPost } from '../server/post/kick.ts';
 import { answerHelper, type HelperAnswer } from '../server/runs/helper.ts';
 import { openStore, type Store } from '../server/store.ts';
+import { freeSpace } from '../system/btrfs.ts';
 import { systemClock } from '../system/clock.ts';
-import { openJournal } from '../system/journal.ts';
-import type { Log } from '../system/log.ts';
+import { startDetached } from '../system/detached.ts';
 
 /**
  * `byteback-snapshot`: the root helper that opens and closes runs. sudo starts it for the user byteback, without
@@ -32,27 +34,15 @@ async function answer(tellNews: (news: { store: Store; hasPings: boolean }) => v
     clock,
     admit: async (client, bytes) => {
       const { admit } = await import('../server/prune/admit.ts');
-      return await logged((log) => admit(client, bytes, { config, store, clock, log }));
+      return await inJournal((log) => admit(client, bytes, { config, store, clock, log }));
     },
-    pruneAfterwards: async (about) => {
-      const { prune } = await import('../server/prune/prune.ts');
-      await logged((log) => prune({ mode: 'run', order: 'importance' }, { config, store, clock, log }), about);
-      const { refreshReports } = await import('../server/status-refresh.ts');
-      const sources = { config, store, registryFile: serverPaths.authorizedKeys };
-      await logged((log) => refreshReports(sources, { clock, log }), about);
+    pruneAfterwards: async () => {
+      const { freeBytes, totalBytes } = await freeSpace(store.root);
+      // Whoever comes next finds room. Far from the limit nobody has to wait for a look at all of the store.
+      if (freeBytes < (totalBytes * 2 * config.prune.startPercent) / 100) await afterRun({ config, store, clock });
+      else startDetached([process.execPath, ...process.execArgv, join(serverPaths.libDir, 'after-run.mjs')]);
     },
   });
-}
-
-/** What is deleted, and why, stands in the system's log: nobody sees what this program prints. */
-async function logged<T>(act: (log: Log) => Promise<T>, about?: { client: string; run: string }): Promise<T> {
-  const journal = openJournal('byteback-prune');
-  if (about !== undefined) journal.about?.(about);
-  try {
-    return await act(journal);
-  } finally {
-    await journal.close();
-  }
 }
 
 process.umask(0o022);

@@ -24,7 +24,7 @@ import { ask, ServerFailure } from './remote.ts';
 import { readSizes, SentWhole, writeSizes } from './resent.ts';
 import { type CheckPart, nextCheck, tellFindings } from './rolling-check.ts';
 import type { RunReport } from './run-backup.ts';
-import { replayMoves, sendChanges, walkAll } from './send-changes.ts';
+import { replayMoves, sendAll, sendChanges, walkAll } from './send-changes.ts';
 import type { KnownChanges, Sending } from './sending.ts';
 import { rememberServer } from './server-says.ts';
 import type { Session } from './session.ts';
@@ -40,8 +40,8 @@ export interface OpenRunContext {
   readonly stateDir: string;
   readonly version: string;
   readonly workDirectory: string;
-  /** The manifest of this machine, which is collected meanwhile. */
-  readonly machine: Promise<string | undefined>;
+  /** Collects the manifest of this machine; called when there is time for it, while the server works. */
+  readonly collectMachine: () => Promise<string | undefined>;
   readonly startedAt: Date;
   readonly ioTimeoutMs: number;
   readonly bwlimit: string | undefined;
@@ -82,11 +82,13 @@ export async function openRun(plan: Plan, sending: Sending, context: OpenRunCont
     growth: new Growth(),
     sentWhole: new SentWhole(),
   };
+  let machine: Promise<string | undefined> | undefined;
   for (let again = false; ; again = true) {
     const prepared = await prepare(sending, context);
+    machine ??= context.collectMachine();
     try {
       const sent = await send(plan, sending, context, prepared, moved);
-      return await complete(plan, sending, context, prepared, sent, moved);
+      return await complete(plan, sending, context, prepared, { ...sent, machine: await machine }, moved);
     } catch (error) {
       if (again || !isNotOpen(error, prepared.run)) throw error;
       context.log.info('the server has this run open no more; it is prepared anew');
@@ -175,9 +177,12 @@ async function send(
     }
     why = moves;
   }
-  log.info(`walking everything on both sides: ${why}`);
   const walk = await sending.walk();
-  const result = await walkAll(transferContext(walk.changedBytes), walk, sending.touched, context.workDirectory);
+  const toSend = transferContext(walk.changedBytes);
+  log.info(prepared.empty ? 'sending everything: nothing is there yet' : `walking everything on both sides: ${why}`);
+  const result = prepared.empty
+    ? await sendAll(toSend, context.workDirectory)
+    : await walkAll(toSend, walk, sending.touched, context.workDirectory);
   return {
     ...result,
     totals: walk.totals,
@@ -193,7 +198,7 @@ async function complete(
   sending: Sending,
   context: OpenRunContext,
   { run, machine: known }: PrepareReply,
-  sent: Sent,
+  sent: Sent & { readonly machine: string | undefined },
   moved: Moved,
 ): Promise<Done> {
   const { session, log, clock, stateDir } = context;
@@ -223,7 +228,7 @@ async function complete(
     totalBytes: Math.max(0, totals.bytes),
     retries: session.retries,
   };
-  const machine = await context.machine;
+  const { machine } = sent;
   const isKnown = machine === undefined || createHash('sha256').update(machine).digest('hex') === known;
   const grew = moved.growth
     .top(mostGrown)

@@ -110,7 +110,14 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     },
   );
   try {
-    if (!options.dryRun) await hooks.before();
+    if (!options.dryRun) {
+      await hooks.before();
+      // While the tree is scanned. Should it fail, the first step that needs it tries again and says why.
+      session.connect().then(
+        (connection) => connection.startAhead('prepare', { signal }),
+        () => undefined,
+      );
+    }
     const report = await runSteps(options, deps, {
       session,
       hooks,
@@ -211,10 +218,6 @@ interface Steps {
 async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps): Promise<RunReport> {
   const { config, paths, log, clock, signal } = deps;
   const { session, workDirectory, state } = steps;
-  // Of what is backed up each night, whatever is named this time.
-  const machine = options.dryRun
-    ? Promise.resolve(undefined)
-    : collectMachine(config.source.map(toByteString), log).catch(() => undefined);
   const plan = await makePlan(options, {
     config,
     stateDir: paths.stateDir,
@@ -260,7 +263,8 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     return { ...common, ...nothing, status: 'ok', walk: walkWhy, figures, deletedFiles };
   }
   const done = await openRun(plan, sending, {
-    machine,
+    // Of what is backed up each night, whatever is named this time.
+    collectMachine: () => collectMachine(config.source.map(toByteString), log).catch(() => undefined),
     session,
     host: steps.host,
     destination: config.destination,

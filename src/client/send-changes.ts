@@ -82,6 +82,7 @@ export async function sendChanges(
     log.step(
       `sending ${send.normal.length + send.checksum.length} changes, checking ${directories.length} directories`,
     );
+    await startComplete(context);
     const listed = [...rest, ...send.checksum];
     const isKnown = knownFrom(listed, send.noDirectoryNow);
     const onItem = (item: RsyncItem) => {
@@ -98,6 +99,7 @@ export async function sendChanges(
     const listFile = await list('checksum', namesOf(send.checksum));
     ends.push(await transfer(context, { kind: 'list', listFile, checksum: true }, workDirectory));
   }
+  if (directories.length === 0 && send.bytes <= onePassBytes) await startComplete(context);
   log.step(`sending ${send.normal.length} other changes`);
   ends.push(await transfer(context, { kind: 'list', listFile: await list('changes', namesOf(rest)) }, workDirectory));
   if (directories.length > 0) {
@@ -106,6 +108,13 @@ export async function sendChanges(
     ends.push(await transfer({ ...context, onItem: onFinding }, { kind: 'check', listFile }, workDirectory));
   }
   return together(ends);
+}
+
+/** Before a last pass that is short: what the server needs to complete the run is loaded meanwhile. */
+async function startComplete({ session }: TransferContext): Promise<void> {
+  // Should it fail, the pass tells why.
+  const connection = await session.connect().catch(() => undefined);
+  connection?.startAhead('complete', { signal: session.signal });
 }
 
 /**
@@ -140,6 +149,12 @@ function together(ends: readonly PassesEnd[]): PassesEnd {
     status: ends.some(({ status }) => status === 'partial') ? 'partial' : 'ok',
     unread: ends.flatMap(({ unread }) => unread),
   };
+}
+
+/** Into a place in which nothing is yet: one pass, and nothing to compare with. */
+export async function sendAll(context: TransferContext, workDirectory: string): Promise<PassesEnd> {
+  context.log.step('sending everything');
+  return await transfer(context, { kind: 'everything', intoNothing: true }, workDirectory);
 }
 
 /** Both passes of a full walk: large files in place, then everything. */

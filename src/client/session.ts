@@ -17,6 +17,7 @@ export interface Session {
   readonly signal: AbortSignal;
   /** Attempts after the first, of all steps. */
   readonly retries: number;
+  /** The connection, made when there is none; it may be asked for ahead of its use, by several at once. */
   connect(): Promise<SshConnection>;
   /** Waits before another attempt, saying why. */
   waitFor(afterMs: number, why: string, state: AttemptState): Promise<void>;
@@ -39,27 +40,31 @@ export function openSession(
 ): Session {
   const { limits, clock, log, signal } = deps;
   let connection: SshConnection | undefined;
+  const closing = new AbortController();
+  let connecting: Promise<SshConnection> | undefined;
   let retries = 0;
+  const connect = async () => {
+    signal.throwIfAborted();
+    if (connection?.alive) return connection;
+    await connection?.close();
+    connection = undefined;
+    const directory = deps.directory === undefined ? {} : { directory: deps.directory };
+    connection = await (deps.open === undefined
+      ? openSsh(target, { signal: AbortSignal.any([signal, closing.signal]), ...directory })
+      : deps.open());
+    return connection;
+  };
   const session: Session = {
     limits,
     signal,
     get retries() {
       return retries;
     },
-    async connect() {
-      signal.throwIfAborted();
-      if (connection?.alive) return connection;
-      await connection?.close();
-      connection = undefined;
-      if (deps.open !== undefined) {
-        connection = await deps.open();
-        return connection;
-      }
-      connection = await openSsh(target, {
-        signal,
-        ...(deps.directory === undefined ? {} : { directory: deps.directory }),
+    connect() {
+      connecting ??= connect().finally(() => {
+        connecting = undefined;
       });
-      return connection;
+      return connecting;
     },
     async waitFor(afterMs, why, state) {
       retries += 1;
@@ -90,6 +95,9 @@ export function openSession(
       }
     },
     async close() {
+      // One that is still being made is given up.
+      closing.abort();
+      await connecting?.catch(() => undefined);
       await connection?.close();
       connection = undefined;
     },

@@ -8,14 +8,13 @@ import { start } from './run.ts';
  */
 export function openJournal(tag: string): Log & { close(): Promise<void> } {
   let logger: ReturnType<typeof start> | undefined;
-  let subject = '';
   const say = (priority: 'notice' | 'warning', text: string) => {
     try {
       logger ??= start(['logger', '--tag', tag, '--prio-prefix', '--id'], { stdin: 'pipe', timeoutMs: 0 });
       // Nobody may be listening by now.
       logger.stdin?.on('error', () => undefined);
       const level = priority === 'warning' ? 28 : 29;
-      logger.stdin?.write(`<${level}>${subject}${text.replaceAll('\n', ' ')}\n`);
+      logger.stdin?.write(`<${level}>${text.replaceAll('\n', ' ')}\n`);
     } catch {
       // There is no logger(1): what was done stands in the ledger all the same.
       logger = undefined;
@@ -28,9 +27,6 @@ export function openJournal(tag: string): Log & { close(): Promise<void> } {
     warn: (text) => say('warning', text),
     debug: nothing,
     progress: nothing,
-    about: ({ client, run }) => {
-      subject = `after ${[client, run].filter((word) => word !== undefined).join(' ')}: `;
-    },
     close: async () => {
       logger?.stdin?.end();
       await logger?.ended;

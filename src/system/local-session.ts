@@ -29,6 +29,8 @@ export function localConnection(argv: readonly [string, ...string[]]): SshConnec
     sessionArgv: argv,
     argvOf,
     alive: true,
+    // Root's own look at the server: nothing is won by it.
+    startAhead: () => undefined,
     close: async () => undefined,
     stream: (command, asked) => streamCommand(argvOf(command), asked),
     exec: (command, { input, timeoutMs = 600_000, signal } = {}) =>

@@ -6,8 +6,11 @@ import { announceProgram } from './program-events.ts';
 
 /** How a program is started. */
 export interface RunOptions {
-  /** Bytes or text for standard input; nothing (end of file at once) by default. */
-  readonly input?: string | Uint8Array;
+  /**
+   * Bytes or text for standard input; nothing (end of file at once) by default. A promise of it starts the program ahead: it loads
+   * meanwhile. When the promise fails, the program gets the end of file, and `run` fails with the promise's error once it has ended.
+   */
+  readonly input?: string | Uint8Array | Promise<string | Uint8Array>;
   readonly cwd?: string;
   /** Added to the environment of the program; LC_ALL=C is always set. */
   readonly env?: Readonly<Record<string, string>>;
@@ -80,13 +83,18 @@ function common({ passFds = [], feedFds = [], ...options }: RunOptions) {
 export async function run(argv: readonly [string, ...string[]], options: RunOptions = {}): Promise<RunResult> {
   const announceEnd = announceProgram(argv);
   const { further, feed, ...rest } = common(options);
-  if (options.input !== undefined) feed.set(0, options.input);
+  const later = options.input instanceof Promise ? options.input : undefined;
+  if (options.input !== undefined && !(options.input instanceof Promise)) feed.set(0, options.input);
   const program = startProgram(argv, {
     ...rest,
     feed,
     timeoutMs: options.timeoutMs ?? 60_000,
     stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...further],
   });
+  later?.then(
+    (input) => program.child?.stdin?.end(input),
+    () => program.child?.stdin?.end(),
+  );
   const [out, err] = [program.child?.stdout, program.child?.stderr].map((stream) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
@@ -102,6 +110,7 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
   const stderr = Buffer.concat(err ?? []).toString('utf8');
   const exitCode = exitCodeOf(end);
   announceEnd(exitCode);
+  if (later !== undefined) await settledOrEnded(later);
   if (exitCode === undefined || end.stopped !== undefined) {
     throw new ProgramError(argv, { stderr, why: failureReason(argv, end), notFound: end.error?.code === 'ENOENT' });
   }
@@ -113,6 +122,11 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
     });
   }
   return { stdout, stderr, exitCode };
+}
+
+/** Fails with the promise's error when it has failed; one that has no end yet is not waited for. */
+async function settledOrEnded(later: Promise<unknown>): Promise<void> {
+  await Promise.race([later, new Promise((resolve) => setImmediate(resolve))]);
 }
 
 function failureReason(argv: readonly string[], { error, stopped }: ProgramEnd): string {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BytebackError } from '../errors.ts';
+import { type Ahead, startAhead } from './ahead.ts';
 import { type RunningProgram, type RunResult, run, start } from './run.ts';
 
 /** Which server, and with what configuration. */
@@ -120,6 +121,11 @@ function commonOptions(target: SshTarget): string[] {
 /** Ends with its parent even when that is killed with -9: nothing of a run may go on without it. */
 export const diesWithParent = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
 
+/** The server waits a minute for a request. */
+const aheadMs = 45_000;
+
+type ExecInput = string | Uint8Array;
+
 /** A command on the server whose answer is long. */
 export interface StreamedCommand {
   readonly stdout: Readable;
@@ -165,8 +171,13 @@ export interface SshConnection {
   /** Runs one command on the server. Every exit code but 255 is returned; 255 is ssh's own and thrown as SshError. */
   exec(
     command: string,
-    options?: { input?: string | Uint8Array; timeoutMs?: number; signal?: AbortSignal },
+    options?: { input?: ExecInput | Promise<ExecInput>; timeoutMs?: number; signal?: AbortSignal },
   ): Promise<RunResult>;
+  /**
+   * Starts a command ahead of its request: ssh and the server's side load meanwhile, and the next `exec` of the same command goes on
+   * with it. One that is not asked for within 45 seconds is given up, before the server does so.
+   */
+  startAhead(command: string, options?: { signal?: AbortSignal }): void;
   /** Runs one command whose answer is read while it comes. */
   stream(command: string, options: { input: string; signal?: AbortSignal }): StreamedCommand;
   /** The same for a command that is talked to while it runs; its standard input may be a file's descriptor. */
@@ -249,6 +260,17 @@ export async function openSsh(
     target.host,
     command,
   ];
+  const exec: SshConnection['exec'] = async (command, { input, timeoutMs = 600_000, signal } = {}) => {
+    const result = await run(argvOf(command), {
+      timeoutMs,
+      accept: Array.from({ length: 256 }, (_, code) => code),
+      ...(input === undefined ? {} : { input }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    if (result.exitCode === 255) throw explain(target, `${stderr}\n${result.stderr}`);
+    return result;
+  };
+  const ahead = new Map<string, Ahead<ExecInput, RunResult>>();
   return {
     target,
     sessionArgv,
@@ -257,6 +279,17 @@ export async function openSsh(
       return !ended;
     },
     close,
+    startAhead(command, { signal } = {}) {
+      const start = (input: Promise<ExecInput>) =>
+        exec(command, { input, timeoutMs: 0, ...(signal === undefined ? {} : { signal }) });
+      if (!ahead.has(command)) ahead.set(command, startAhead(start, { afterMs: aheadMs, nothing: '' }));
+    },
+    async exec(command, options = {}) {
+      const input = (await options.input) ?? '';
+      const started = ahead.get(command)?.goOn(input);
+      ahead.delete(command);
+      return await (started ?? exec(command, options));
+    },
     stream(command, asked) {
       const streamed = streamCommand(argvOf(command), asked);
       return {
@@ -267,16 +300,6 @@ export async function openSsh(
           return ended;
         },
       };
-    },
-    async exec(command, { input, timeoutMs = 600_000, signal } = {}) {
-      const result = await run(argvOf(command), {
-        timeoutMs,
-        accept: Array.from({ length: 256 }, (_, code) => code),
-        ...(input === undefined ? {} : { input }),
-        ...(signal === undefined ? {} : { signal }),
-      });
-      if (result.exitCode === 255) throw explain(target, `${stderr}\n${result.stderr}`);
-      return result;
     },
   };
 }

@@ -133,6 +133,13 @@ export async function installedMachine(options: MachineOptions = {}): Promise<In
   }
 }
 
+/** Waits until what follows a run on the server has ended: it goes on when the client has its answer. */
+export async function serverIsQuiet(): Promise<void> {
+  for (let i = 0; i < 600 && (await command(['pgrep', '-f', '/after-run[.]mjs'])).exitCode === 0; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 async function setUp(scratch: string, options: MachineOptions): Promise<InstalledMachine> {
   const image = join(scratch, 'store.img');
   const adminKey = join(scratch, 'admin');
@@ -180,8 +187,11 @@ async function setUp(scratch: string, options: MachineOptions): Promise<Installe
     const configDir = join(home, 'config');
     const stateDir = join(home, 'state');
     const env = { BYTEBACK_CONFIG_DIR: configDir, BYTEBACK_STATE_DIR: stateDir };
-    const runWith = (given: CommandOptions, ...argv: string[]): Promise<Outcome> =>
-      command(argv, { ...given, env: { ...env, ...given.env } });
+    const runWith = async (given: CommandOptions, ...argv: string[]): Promise<Outcome> => {
+      const outcome = await command(argv, { ...given, env: { ...env, ...given.env } });
+      if (argv[0] === 'byteback-backup') await serverIsQuiet();
+      return outcome;
+    };
     return {
       name,
       configDir,

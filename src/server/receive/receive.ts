@@ -44,7 +44,12 @@ export interface ReceiveCall {
   readonly writeOut: (text: string) => void;
   readonly writeError: (line: string) => void;
   readonly version: string;
+  /** How many the client has open, this one included; unset where nobody counts. */
+  readonly sessions?: number;
 }
+
+/** With more sessions than a run has, root's helper is not started before its request is there: each takes memory. */
+const mostAhead = 3;
 
 /** A client that asks for something and then sends no request is not waited for longer. */
 const requestTimeoutMs = 60_000;
@@ -96,10 +101,10 @@ async function serve(asked: WireCommand | Unparsed, call: ReceiveCall, who: Refu
   if ('run' in asked) who.run = asked.run;
   // Before anything is checked: what is refused counts as well.
   process.title = sessionTitle(caller.name, 'verb' in asked ? asked.verb : 'refused');
-  requireFewSessions(caller.name);
+  const sessions = requireFewSessions(caller.name);
   const config = await loadServerConfig();
   const command = authorise({ ...attempt, policy: config.policyOf(caller.name) });
-  return serveClient(command, caller.name, config, call, who);
+  return serveClient(command, caller.name, config, { ...call, sessions }, who);
 }
 
 /** Those who are no client yet: one verb each. */
@@ -125,18 +130,18 @@ async function serveClient(
   who: Refused,
 ): Promise<number> {
   const store = storeAt(config.store);
-  const session: Session = { client, store, idleTimeoutMs: config.idleTimeoutMs, say: call.writeError };
+  const ahead = call.sessions !== undefined && call.sessions <= mostAhead;
+  const session: Session = { client, store, idleTimeoutMs: config.idleTimeoutMs, ahead, say: call.writeError };
   switch (command.verb) {
     case 'ping':
       return reply(call, { ok: true, protocol: protocolVersion, version: call.version, client });
     case 'prepare':
-      return relay(call, 'snapshot', { verb: 'prepare', client, request: await requestOf(call, PrepareRequestSchema) });
-    case 'complete':
-      return relay(call, 'snapshot', {
-        verb: 'complete',
-        client,
-        request: await requestOf(call, CompleteRequestSchema),
-      });
+    case 'complete': {
+      const { verb } = command;
+      const schema = verb === 'prepare' ? PrepareRequestSchema : CompleteRequestSchema;
+      const request = requestOf(call, schema).then((known) => ({ verb, client, request: known }));
+      return relay(call, 'snapshot', ahead ? request : await request);
+    }
     case 'outcome': {
       const { run } = await requestOf(call, OutcomeRequestSchema);
       return reply(call, { ok: true, failure: await whyRefused(store, client, run) });

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { BytebackError } from '../../errors.ts';
 import { FailureSchema } from '../../protocol/messages.ts';
+import { startAhead } from '../../system/ahead.ts';
 import { run } from '../../system/run.ts';
 
 /** The two helpers that sudo lets this user start, without arguments. */
@@ -19,12 +20,14 @@ export interface HelperReply {
 }
 
 /**
- * Asks a root helper: one JSON object there, one back.
+ * Asks a root helper: one JSON object there, one back. For a promise of a request the helper is started ahead of it.
  * @throws BytebackError refused when sudo does not let it start, or it answers with something else.
  */
 export async function askRoot(helper: keyof typeof helpers, request: unknown): Promise<HelperReply> {
+  const input =
+    request instanceof Promise ? request.then((known) => JSON.stringify(known) ?? '') : JSON.stringify(request);
   const { stdout, stderr, exitCode } = await run(['sudo', '-n', helpers[helper]], {
-    input: JSON.stringify(request),
+    input,
     accept: Array.from({ length: 256 }, (_, code) => code),
     timeoutMs: helperTimeoutMs,
     maxOutputBytes: 4 * 1024 * 1024,
@@ -38,6 +41,16 @@ export async function askRoot(helper: keyof typeof helpers, request: unknown): P
     });
   }
   return { json: text, exitCode };
+}
+
+/** A helper that waits longer for what it is to do takes memory for nothing. */
+const aheadMs = 10_000;
+
+/** Starts a helper ahead of its request; `ask` goes on with it, or with another one when too much time has passed. */
+export function startHelper(helper: keyof typeof helpers): { ask(request: unknown): Promise<HelperReply> } {
+  const nothing = undefined as unknown;
+  const ahead = startAhead((request: Promise<unknown>) => askRoot(helper, request), { afterMs: aheadMs, nothing });
+  return { ask: (request) => ahead.goOn(request) ?? askRoot(helper, request) };
 }
 
 function isReply(text: string): boolean {

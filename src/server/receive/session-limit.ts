@@ -41,9 +41,10 @@ function namespaceOf(pid: string): string | undefined {
   }
 }
 
-/** @throws BytebackError refused when a client has too many sessions open at once. */
-export function requireFewSessions(client: ClientName): void {
-  if (countSessions(client) <= mostSessions) return;
+/** @returns how many there are. @throws BytebackError refused when a client has too many sessions open at once. */
+export function requireFewSessions(client: ClientName): number {
+  const sessions = countSessions(client);
+  if (sessions <= mostSessions) return sessions;
   throw new BytebackError('refused', {
     what: `${client} has too many sessions open`,
     why: `${mostSessions} at once are the limit`,

@@ -5,6 +5,7 @@ import { buildRsyncArgv, type RsyncOptions } from '../../protocol/rsync-options.
 import type { RunRecord } from '../../protocol/run-record.ts';
 import { type Lock, tryLock } from '../../system/lock.ts';
 import { rsyncVersion } from '../../system/rsync-version.ts';
+import type { RunningProgram } from '../../system/run.ts';
 import { failureOf } from '../helper-request.ts';
 import { Refusal } from '../refusal.ts';
 import { lockedError } from '../runs/prepare.ts';
@@ -14,7 +15,7 @@ import { startInJail } from '../sandbox/jail.ts';
 import { jailedProgramArgv } from '../sandbox/jailed.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { tooLarge } from '../too-large.ts';
-import { askRoot, failureIn } from './root-helper.ts';
+import { askRoot, failureIn, startHelper } from './root-helper.ts';
 import { type Limits, supervise } from './supervise.ts';
 
 /** One session of a client that moves files. */
@@ -22,6 +23,8 @@ export interface Session {
   readonly client: ClientName;
   readonly store: Store;
   readonly idleTimeoutMs: number;
+  /** Whether what the end of a transfer needs may load ahead of it. */
+  readonly ahead: boolean;
   /** A line for the client's stderr. */
   readonly say: (line: string) => void;
 }
@@ -61,19 +64,29 @@ export async function transfer(session: Session, run: RunId, options: RsyncOptio
     // Under the lock: no prepare can come in between.
     const { growth } = requireOpen(await readRecord(store.runFile(client)), run);
     const room = await roomBytes(store.fsDir(client));
-    const end =
-      room <= 0
-        ? { exitCode: 1, failure: storeFull(room) }
-        : await receiveFiles(session, lock, options, serverSide, growth);
-    return await record(client, run, end);
+    if (room <= 0) return await record(client, run, { exitCode: 1, failure: storeFull(room) });
+    const rsync = await startReceiver(session, lock, options, serverSide);
+    const helper = session.ahead ? startHelper('snapshot') : undefined;
+    const directory = store.fsDir(client);
+    const end = await supervise(
+      rsync,
+      { idleTimeoutMs: session.idleTimeoutMs, watchSpaceAt: directory, ...growthLimitOf(client, growth) },
+      session.say,
+    );
+    return await record(client, run, end, helper?.ask);
   } finally {
     await lock.release();
   }
 }
 
 /** Has the end written into the run's record by root; without that no snapshot is made of it. */
-async function record(client: ClientName, run: RunId, end: SessionEnd): Promise<SessionEnd> {
-  const recorded = await askRoot('snapshot', {
+async function record(
+  client: ClientName,
+  run: RunId,
+  end: SessionEnd,
+  ask = (request: unknown) => askRoot('snapshot', request),
+): Promise<SessionEnd> {
+  const recorded = await ask({
     verb: 'event',
     client,
     run,
@@ -83,16 +96,14 @@ async function record(client: ClientName, run: RunId, end: SessionEnd): Promise<
   return { exitCode: end.exitCode, failure: end.failure ?? errorOf(failureIn(recorded)) };
 }
 
-async function receiveFiles(
-  session: Session,
+function startReceiver(
+  { client, store }: Session,
   lock: Lock,
   options: RsyncOptions,
   serverSide: Awaited<ReturnType<typeof serverSideOf>>,
-  growth: RunRecord['growth'],
-): Promise<SessionEnd> {
-  const directory = session.store.fsDir(session.client);
-  const rsync = await startInJail({
-    directory,
+): Promise<RunningProgram> {
+  return startInJail({
+    directory: store.fsDir(client),
     access: 'write',
     argv: buildRsyncArgv('push', options, serverSide),
     stdin: 'inherit',
@@ -100,11 +111,6 @@ async function receiveFiles(
     stderr: 'pipe',
     lockFd: lock.fd,
   });
-  return supervise(
-    rsync,
-    { idleTimeoutMs: session.idleTimeoutMs, watchSpaceAt: directory, ...growthLimitOf(session.client, growth) },
-    session.say,
-  );
 }
 
 function growthLimitOf(client: ClientName, growth: RunRecord['growth']): Pick<Limits, 'growth'> {

@@ -10,7 +10,7 @@ import {
   PrepareRequestSchema,
   ProofRequestSchema,
 } from '../../protocol/messages.ts';
-import { type ClientName, ClientNameSchema, type RunId, RunIdSchema } from '../../protocol/names.ts';
+import { ClientNameSchema, RunIdSchema } from '../../protocol/names.ts';
 import { readRequest } from '../helper-request.ts';
 import { checks, Refusal } from '../refusal.ts';
 import { complete } from './complete.ts';
@@ -56,7 +56,7 @@ export interface HelperAnswer {
 export interface HelperDeps extends RunDeps {
   readonly config: ServerConfig;
   /** Prunes when the store asks for it; its failure fails nothing else. */
-  readonly pruneAfterwards: (about: { readonly client: ClientName; readonly run: RunId }) => Promise<void>;
+  readonly pruneAfterwards: () => Promise<void>;
 }
 
 /** Reads one request and does it. @throws BytebackError with the exit for the caller. */
@@ -94,7 +94,7 @@ async function answer(request: v.InferOutput<typeof HelperRequestSchema>, deps: 
         await completeHooks(about, { ...deps, timeoutMs: deps.config.hookTimeoutMs }).catch((error: unknown) =>
           process.stderr.write(`hooks failed: ${reasonOf(error)}\n`),
         );
-        await deps.pruneAfterwards(about);
+        await deps.pruneAfterwards();
       };
       return { reply, afterwards };
     }

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { opendir } from 'node:fs/promises';
 import type { ServerConfig } from '../../config/server-config.ts';
 import { BytebackError } from '../../errors.ts';
 import { escapeName } from '../../protocol/file-name.ts';
@@ -75,17 +76,28 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       ...(mending.length === 0 ? {} : { mending: [...mending] }),
     };
     await writeCurrentRecord(store, record);
+    const empty = await isEmpty(store.fsDir(client));
     const times = names.map((name) => snapshotTime(name)?.getTime() ?? 0);
     return {
       ok: true,
       run: record.run,
       generation,
+      empty,
       machine: await machineDigest(store, client),
       client,
       longestSilenceMs: longestSilenceMs(times, deps.config.policyOf(client).expectMs) ?? null,
     };
   } finally {
     await lock.release();
+  }
+}
+
+async function isEmpty(path: string): Promise<boolean> {
+  const directory = await opendir(path);
+  try {
+    return (await directory.read()) === null;
+  } finally {
+    await directory.close();
   }
 }
 
