@@ -169,7 +169,7 @@ describe('what goes wrong', () => {
       const text = await mails();
       return text.includes('byteback doctor') ? text : undefined;
     });
-    expect(mail).toMatch(/^To: root\nSubject: byteback-backup.service failed on /);
+    expect(mail).toMatch(/^To: root\nSubject: byteback-backup.service failed on /m);
     expect(mail).toContain('cannot reach byteback@127.0.0.1');
     const { stdout } = await must(['journalctl', '--output=cat', '--priority=err', '-u', 'byteback-failure@*']);
     expect(stdout).toContain('byteback-backup.service failed: exit-code, exit status 10');
@@ -188,6 +188,8 @@ describe('the timers', () => {
     await must(['systemctl', 'start', 'byteback-backup.timer']);
     const show = ['systemctl', 'show', '--timestamp=unix', '--value', '--property=NextElapseUSecRealtime'];
     const next = 1000 * Number((await must([...show, 'byteback-backup.timer'])).stdout.trim().slice(1));
+    if (Number.isNaN(next))
+      console.log((await must(['systemctl', 'show', '--timestamp=unix', 'byteback-backup.timer'])).stdout, (await must(['journalctl','-n','20','-u','byteback-backup*'])).stdout);
     expect(next - Date.now()).toBeLessThan(11 * 60_000);
     // And without the random delay, now.
     const before = (await snapshots()).length;
