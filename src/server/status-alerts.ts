@@ -66,6 +66,14 @@ function withClient(fix: string, client: string): string {
 function alertsOfClient(client: ClientStatus, nowMs: number): Alert[] {
   const { name, newest } = client;
   const alerts: Alert[] = [];
+  if (client.registered && client.overdue && newest === null) {
+    alerts.push({
+      level: 'warning',
+      client: name,
+      what: 'it was registered, and has never sent anything',
+      fix: `on ${name}: byteback-backup --verbose; if it is not to come: byteback client revoke ${name}`,
+    });
+  }
   if (client.registered && client.overdue && newest !== null) {
     const ageMs = nowMs - Date.parse(newest.at);
     const isLong = ageMs > Math.max(7 * dayMs, 4 * (client.rhythmMs ?? dayMs));

@@ -87,6 +87,9 @@ describe('alerts', () => {
       { level: 'critical', what: 'no backup for 9 days' },
     ]);
     expect(alerts({ overdue: true, newest: { at: hoursAgo(24 * 9) }, registered: false })).toEqual([]);
+    expect(alerts({ overdue: true, newest: null })).toMatchObject([
+      { level: 'warning', client: 'web1', what: 'it was registered, and has never sent anything' },
+    ]);
   });
 
   test('what the guards did, with the command that ends it', () => {

@@ -18,6 +18,9 @@ test.each([
   ['expected hourly, three hours later', daily, newest + 3 * hour, true, hour],
   ['expected weekly, two days later', daily, newest + 49 * hour, false, 168 * hour],
   ['nothing is expected', daily, newest + 4900 * hour, false, null],
-])('%s', (_, times, now, overdue, expectMs?: number | null) => {
-  expect(isOverdue(times, now, expectMs)).toBe(overdue);
+  ['registered a day ago, and nothing yet', [], newest + 25 * hour, false, undefined, newest],
+  ['registered two days ago, and nothing yet', [], newest + 48 * hour, true, undefined, newest],
+  ['registered long ago, and nothing is expected', [], newest + 4900 * hour, false, null, newest],
+])('%s', (_, times, now, overdue, expectMs?: number | null, registeredMs?: number) => {
+  expect(isOverdue(times, now, expectMs, registeredMs)).toBe(overdue);
 });

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import * as v from 'valibot';
 import type { ServerConfig } from '../config/server-config.ts';
 import { BytebackError } from '../errors.ts';
@@ -28,9 +28,15 @@ const hourMs = 3_600_000;
 /**
  * True when the newest snapshot is older than it may be, see `longestSilenceMs`.
  * @param times of its snapshots, oldest first, in milliseconds since 1970.
+ * @param registeredMs when it was registered, for one that has none.
  */
-export function isOverdue(times: readonly number[], nowMs: number, expectMs?: number | null): boolean {
-  const newest = times.at(-1);
+export function isOverdue(
+  times: readonly number[],
+  nowMs: number,
+  expectMs?: number | null,
+  registeredMs?: number,
+): boolean {
+  const newest = times.at(-1) ?? registeredMs;
   const longest = longestSilenceMs(times, expectMs);
   return newest !== undefined && longest !== undefined && nowMs - newest > longest;
 }
@@ -126,7 +132,13 @@ async function statusOf(name: ClientName, seen: Seen): Promise<ClientStatus> {
     rhythmMs: rhythmOf(times) ?? null,
     openRunSince: open?.preparedAt ?? null,
     running: transfers.filter(({ client }) => client === name).map((transfer) => runningOf(transfer, open, now)),
-    overdue: isOverdue(times, now.getTime(), seen.config.policyOf(name).expectMs),
+    overdue: isOverdue(
+      times,
+      now.getTime(),
+      seen.config.policyOf(name).expectMs,
+      // The place of a client is made when it is registered.
+      its.length > 0 ? undefined : (await stat(store.clientDir(name)).catch(() => undefined))?.birthtimeMs,
+    ),
     pruningPaused: holds.paused.find(({ client }) => client === name)?.reason ?? null,
     depthDays: history?.depthDays ?? null,
     depthWithMoreDays: history?.depthWithMoreDays ?? null,

@@ -205,6 +205,53 @@ describe('alerts', () => {
   });
 });
 
+describe('--debug', () => {
+  it('shows what is run, how it ended and when; no key, no password, no token of an address', async () => {
+    const tokens = ['hook-1f0b77aa', 'ping-5c9e02d4', 'own-86e1c7b3'];
+    for (const [file, pattern] of [
+      ['/etc/byteback/server.toml', /(ping|webhook) = "([^"]*)"/g],
+      [`${client.configDir}/client.toml`, /(ping) = "([^"]*)"/g],
+    ] as const) {
+      const toml = await readFile(file, 'utf8');
+      const secret = file.includes('client') ? tokens[2] : undefined;
+      await writeFile(
+        file,
+        toml.replace(pattern, (_, key, url) => `${key} = "${url}/${secret ?? tokens[key === 'ping' ? 1 : 0]}"`),
+      );
+    }
+    await writeFile(`${machine.disk}/tree/file`, 'content to debug\n');
+    calls.length = 0;
+    const invite = (
+      await must(['byteback', 'client', 'invite', 'web9', '--host', '127.0.0.1', '--port', String(machine.port)])
+    ).stdout
+      .trim()
+      .split(' ');
+    const another = machine.clientToBe('web9');
+    const said = [
+      await another.run(...invite, '--hostname', 'web9', '--no-timer', '--debug'),
+      await client.run('byteback-backup', '--debug'),
+      await client.run('byteback-restore', '--debug', `${machine.disk}/tree/file`),
+      await command(['byteback', 'report', '--send', '--debug']),
+      await command(['byteback-prune', '--debug']),
+    ].map(({ stdout, stderr }) => stdout + stderr);
+    await until(() => tokens.every((token) => calls.some(({ path }) => path.includes(token))));
+    expect(said[1]).toMatch(/^ {2}debug: \+ .*rsync .*--delete/m);
+    expect(said[1]).toMatch(/^ {2}debug: ssh exited 0 after \d/m);
+    const keys = await Promise.all(
+      [`${client.configDir}/key`, `${another.configDir}/key`, machine.adminKey].map((file) => readFile(file, 'utf8')),
+    );
+    const secrets = [
+      ...tokens,
+      'pass word',
+      ...invite.filter((word) => /^[\w-]{40,}$/.test(word)),
+      // What begins each key is the same in all, and no secret.
+      ...keys.flatMap((key) => key.split('\n').slice(3, -2)),
+    ];
+    expect(secrets.length).toBeGreaterThan(9);
+    for (const text of said) for (const secret of secrets) expect(text).not.toContain(secret);
+  });
+});
+
 describe('sendmail', () => {
   it('takes the mails where no server is named; without one they wait and doctor says so', async () => {
     const toml = await readFile('/etc/byteback/server.toml', 'utf8');

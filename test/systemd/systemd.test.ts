@@ -189,7 +189,10 @@ describe('the timers', () => {
     const show = ['systemctl', 'show', '--timestamp=unix', '--value', '--property=NextElapseUSecRealtime'];
     const next = 1000 * Number((await must([...show, 'byteback-backup.timer'])).stdout.trim().slice(1));
     if (Number.isNaN(next))
-      console.log((await must(['systemctl', 'show', '--timestamp=unix', 'byteback-backup.timer'])).stdout, (await must(['journalctl','-n','20','-u','byteback-backup*'])).stdout);
+      console.log(
+        (await must(['systemctl', 'show', '--timestamp=unix', 'byteback-backup.timer'])).stdout,
+        (await must(['journalctl', '-n', '20', '-u', 'byteback-backup*'])).stdout,
+      );
     expect(next - Date.now()).toBeLessThan(11 * 60_000);
     // And without the random delay, now.
     const before = (await snapshots()).length;
