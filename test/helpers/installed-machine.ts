@@ -100,7 +100,7 @@ async function forgetByteback(scratch: string): Promise<void> {
     '/var/lib/byteback',
     '/etc/sudoers.d/byteback',
     '/etc/ssh/sshd_config.d/byteback.conf',
-    '/etc/cron.d/byteback',
+    ...['backup', 'prune', 'report', 'scrub'].map((chore) => `/etc/cron.d/byteback-${chore}`),
     '/var/spool/byteback',
     '/byteback',
     scratch,

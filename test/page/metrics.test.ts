@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -51,4 +52,60 @@ it('the rules, the dashboard and the documentation speak of metrics that there a
     expect(used.length).toBeGreaterThan(5);
     expect(used.filter((name) => !names.has(name))).toEqual([]);
   }
+});
+
+describe('the dashboard', () => {
+  interface Place {
+    readonly x: number;
+    readonly y: number;
+    readonly w: number;
+    readonly h: number;
+  }
+  interface Dashboard {
+    readonly uid: string;
+    readonly schemaVersion: number;
+    readonly templating: { readonly list: readonly { readonly name: string; readonly query: unknown }[] };
+    readonly panels: readonly {
+      readonly id: number;
+      readonly title: string;
+      readonly type: string;
+      readonly gridPos: Place;
+      readonly datasource: { readonly type: string; readonly uid: string };
+      readonly targets: readonly { readonly refId: string; readonly expr: string }[];
+    }[];
+  }
+  const read = async () => JSON.parse(await readFile(join(monitoring, 'grafana-dashboard.json'), 'utf8')) as Dashboard;
+
+  it('has panels that Grafana can tell apart, and that cover each other nowhere', async () => {
+    const { uid, schemaVersion, panels } = await read();
+    expect(uid).toMatch(/^[\w-]{1,40}$/);
+    expect(schemaVersion).toBeGreaterThanOrEqual(36);
+    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+    expect(new Set(panels.map(({ title }) => title)).size).toBe(panels.length);
+    const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+      Array.from({ length: w * h }, (_, cell) => `${x + (cell % w)} ${y + Math.floor(cell / w)}`),
+    );
+    expect(new Set(cells).size).toBe(cells.length);
+    for (const { gridPos, datasource, targets } of panels) {
+      expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24);
+      expect(datasource).toEqual({ type: 'prometheus', uid: '${datasource}' });
+      expect(new Set(targets.map(({ refId }) => refId)).size).toBe(targets.length);
+    }
+  });
+
+  it('asks what Prometheus understands, with variables that it has', async () => {
+    const { panels, templating } = await read();
+    const known = new Set(templating.list.map(({ name }) => name));
+    const asked = panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+    for (const [, name = ''] of JSON.stringify(panels).matchAll(/\$\{?(\w+)\}?/g))
+      expect(known.has(name) || name.startsWith('__'), name).toBe(true);
+    const records = asked.map((expr, index) => ({ record: `asked:${index}`, expr: expr.replaceAll(/\$\w+/g, '.*') }));
+    // Rules are YAML, and JSON is YAML, too.
+    const directory = await mkdtemp(join(tmpdir(), 'byteback-dashboard-'));
+    const file = join(directory, 'asked.yml');
+    await writeFile(file, JSON.stringify({ groups: [{ name: 'dashboard', rules: records }] }));
+    const checked = await promtool(['check', 'rules', file]);
+    await rm(directory, { recursive: true });
+    expect(checked).toMatchObject({ exitCode: 0, text: expect.stringContaining(`${asked.length} rules found`) });
+  });
 });
