@@ -88,7 +88,7 @@ describe('the dashboard', () => {
     expect(new Set(cells).size).toBe(cells.length);
     for (const { gridPos, datasource, targets } of panels) {
       expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24);
-      expect(datasource).toEqual({ type: 'prometheus', uid: '${datasource}' });
+      expect(datasource).toEqual({ type: 'prometheus', uid: expect.stringMatching(/^\$\{datasource\}$/) });
       expect(new Set(targets.map(({ refId }) => refId)).size).toBe(targets.length);
     }
   });
