@@ -89,11 +89,12 @@ async function main(): Promise<void> {
       const runs = new Map<string, Measured[]>();
       await benchCase.run(bench, (tool, measured) => {
         runs.set(tool, [...(runs.get(tool) ?? []), measured]);
-        const { seconds, wireBytes, diskBytes, clientBytes, serverBytes } = measured;
+        const { seconds, cpuSeconds, wireBytes, diskBytes, clientBytes, serverBytes } = measured;
         const [wire, disk, client, server] = [wireBytes, diskBytes, clientBytes, serverBytes].map((bytes) =>
           (bytes / 1e6).toFixed(2),
         );
-        log(`  ${tool}: ${seconds.toFixed(2)} s; MB: wire ${wire}, disk ${disk}, client ${client}, server ${server}`);
+        const work = `${seconds.toFixed(2)} s, work ${cpuSeconds.toFixed(2)} s, load ${loadavg()[0]?.toFixed(1)}`;
+        log(`  ${tool}: ${work}; MB: wire ${wire}, disk ${disk}, client ${client}, server ${server}`);
       });
       // In the order of the table, whoever was first in the last round.
       const order = [

@@ -6,6 +6,7 @@ import { type InstalledMachine, installedMachine } from '../../test/helpers/inst
 import type { Sizes } from './case.ts';
 import { type Measured, type Measuring, measure } from './measure.ts';
 import type { Tool } from './tool.ts';
+import { countWork } from './work-counter.ts';
 
 /** What a case works with. */
 export interface Bench {
@@ -19,12 +20,12 @@ export interface Bench {
   readonly othersDir: string;
   /** An ssh configuration with the host `others`: an ordinary user, with the same rights on the store. */
   readonly sshConfig: string;
-  measure(call: Omit<Measuring, 'serverPid' | 'store'>): Promise<Measured>;
+  measure(call: Omit<Measuring, 'serverPid' | 'store' | 'work'>): Promise<Measured>;
   log(text: string): void;
 }
 
 /** Size of the two disks; they are files with holes, and take what is written to them. */
-const diskBytes = 60 * 1024 ** 3;
+const diskBytes = 40 * 1024 ** 3;
 
 /** The user of the others has the number of the user byteback: what one received, the other can go on with. */
 async function makeUser(machine: InstalledMachine): Promise<string> {
@@ -58,24 +59,30 @@ async function makeUser(machine: InstalledMachine): Promise<string> {
   return config;
 }
 
+/**
+ * Where a disk of data is mounted as a rule. Not deeper: rsync 3.5 opens each directory on the way to each file, so that a tree
+ * far from the root, where byteback's names begin and those of the others do not, would measure the scratch directory.
+ */
+const sourcePlace = '/srv';
+
 async function makeSource(machine: InstalledMachine): Promise<string> {
   const file = join(machine.scratch, 'source.img');
-  const place = join(machine.scratch, 'source');
   await writeFile(file, '');
   await truncate(file, diskBytes);
   // Inodes for a few million files.
   await must(['mkfs.ext4', '-q', '-F', '-N', '4000000', '-E', 'lazy_itable_init=1', file]);
-  await mkdir(place);
-  await must(['mount', '-o', 'loop,noatime', file, place]);
-  return place;
+  await mkdir(sourcePlace, { recursive: true });
+  await must(['mount', '-o', 'loop,noatime', file, sourcePlace]);
+  return sourcePlace;
 }
 
-/** Makes the machine, lets `work` use it, and removes it. */
+/** Makes the machine, lets somebody use it, and removes it. */
 export async function withBench(
   options: { sizes: Sizes; tools: readonly Tool[]; log: (text: string) => void },
-  work: (bench: Bench) => Promise<void>,
+  use: (bench: Bench) => Promise<void>,
 ): Promise<void> {
   const machine = await installedMachine({ size: String(diskBytes) });
+  const work = countWork(machine.sshd.pid ?? 0);
   try {
     await must(['sed', '-i', 's/^# snapshots_per_day.*/snapshots_per_day = 10000/', '/etc/byteback/server.toml']);
     const sshConfig = await makeUser(machine);
@@ -87,7 +94,7 @@ export async function withBench(
       if (await tool.isThere()) tools.push(tool);
       else options.log(`*** ${tool.name} is not installed and is left out ***`);
     }
-    await work({
+    await use({
       machine,
       sizes: options.sizes,
       tools,
@@ -95,10 +102,11 @@ export async function withBench(
       othersDir,
       sshConfig,
       log: options.log,
-      measure: (call) => measure({ ...call, serverPid: machine.sshd.pid ?? 0, store: machine.store }),
+      measure: (call) => measure({ ...call, serverPid: machine.sshd.pid ?? 0, store: machine.store, work }),
     });
   } finally {
-    await command(['umount', join(machine.scratch, 'source')]);
+    work.dispose();
+    await command(['umount', sourcePlace]);
     await rm('/byteback/others', { recursive: true, force: true });
     await machine.dispose();
   }

@@ -28,7 +28,14 @@ export interface Sizes {
 }
 
 /** A figure of a run. */
-export type Figure = 'seconds' | 'wireBytes' | 'diskBytes' | 'clientBytes' | 'serverBytes';
+export type Figure =
+  | 'seconds'
+  | 'cpuSeconds'
+  | 'wireBytes'
+  | 'diskBytes'
+  | 'metadataBytes'
+  | 'clientBytes'
+  | 'serverBytes';
 
 /** What must hold of byteback. */
 export interface Bound {

@@ -46,8 +46,10 @@ function ratioToBest(result: CaseResult, name: string, others: readonly string[]
 
 const names: Readonly<Record<Figure, string>> = {
   seconds: 'time',
+  cpuSeconds: 'work',
   wireBytes: 'bytes on the wire',
   diskBytes: 'new disk',
+  metadataBytes: 'new metadata',
   clientBytes: 'memory of the client',
   serverBytes: 'memory of the server',
 };

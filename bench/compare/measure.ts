@@ -1,16 +1,24 @@
-/** Measures one command from outside: time, memory of the processes on both sides, bytes on the loopback, new disk. */
+/** Measures one command from outside: time, work and memory of the processes on both sides, bytes on the loopback, new disk. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { must } from '../../test/helpers/command.ts';
+import type { WorkCounter } from './work-counter.ts';
 
 /** What one run cost. */
 export interface Measured {
   readonly seconds: number;
+  /**
+   * What the processes of both sides worked, in seconds of one processor: on a crowded machine this says more than the time.
+   * What the kernel does by itself later (compressing, writing out) is not in it. NaN where the kernel does not count it.
+   */
+  readonly cpuSeconds: number;
   /** Both directions, with the headers of TCP. */
   readonly wireBytes: number;
   /** What the store used more after all was written out. */
   readonly diskBytes: number;
+  /** What of that is btrfs' own: trees, which it keeps twice on one disk. */
+  readonly metadataBytes: number;
   /** Largest sum of the resident memory of the command and all that it started, looked at 40 times a second. */
   readonly clientBytes: number;
   /** The same of all sessions of sshd. */
@@ -29,6 +37,8 @@ export interface Measuring {
   readonly accept?: readonly number[];
   /** sshd: what it starts is the server's side. */
   readonly serverPid: number;
+  /** Counts the work of both sides. */
+  readonly work: WorkCounter;
   /** A path on the store. */
   readonly store: string;
 }
@@ -36,6 +46,7 @@ export interface Measuring {
 /** @throws Error when the command fails, with what it printed. */
 export async function measure(call: Measuring): Promise<Measured> {
   const diskBefore = await usedBytes(call.store);
+  const workBefore = call.work.seconds();
   const wireBefore = loopbackBytes();
   const [program = '', ...args] = call.argv;
   const begin = performance.now();
@@ -44,6 +55,7 @@ export async function measure(call: Measuring): Promise<Measured> {
     env: { ...process.env, LC_ALL: 'C.UTF-8', ...call.env },
     ...(call.cwd === undefined ? {} : { cwd: call.cwd }),
   });
+  call.work.countClient(child.pid);
   let said = '';
   const keep = (chunk: Buffer) => {
     said = (said + chunk.toString('latin1')).slice(-4000);
@@ -60,7 +72,17 @@ export async function measure(call: Measuring): Promise<Measured> {
   const seconds = (performance.now() - begin) / 1000;
   if (!(call.accept ?? [0]).includes(code ?? -1)) throw new Error(`${call.argv.join(' ')} exited ${code}\n${said}`);
   const wireBytes = loopbackBytes() - wireBefore;
-  return { seconds, wireBytes, diskBytes: (await usedBytes(call.store)) - diskBefore, clientBytes, serverBytes };
+  const diskAfter = await usedBytes(call.store);
+  return {
+    seconds,
+    // After the sync: the server's side may end a moment later than the client's.
+    cpuSeconds: call.work.seconds() - workBefore,
+    wireBytes,
+    diskBytes: diskAfter.all - diskBefore.all,
+    metadataBytes: diskAfter.metadata - diskBefore.metadata,
+    clientBytes,
+    serverBytes,
+  };
 }
 
 /** Every byte that was sent over the loopback is received there too: one of the two is counted. */
@@ -84,8 +106,11 @@ function treeBytes(pid: number, itself: boolean): number {
 }
 
 /** What btrfs says is used, after all that waits was written. */
-export async function usedBytes(store: string): Promise<number> {
+export async function usedBytes(store: string): Promise<{ all: number; metadata: number }> {
   await must(['sync', '-f', store], { timeoutMs: 600_000 });
   const { stdout } = await must(['btrfs', 'filesystem', 'usage', '-b', store]);
-  return Number(/^\s*Used:\s*(\d+)/m.exec(stdout)?.[1] ?? 0);
+  const all = Number(/^\s*Used:\s*(\d+)/m.exec(stdout)?.[1] ?? 0);
+  // Of the copies that it keeps, data have one on one disk.
+  const data = Number(/^Data,single:.*Used:(\d+)/m.exec(stdout)?.[1] ?? 0);
+  return { all, metadata: all - data };
 }

@@ -13,21 +13,27 @@ export function markdown(results: readonly CaseResult[], sizes: Sizes, machine: 
     '',
     `Medians of ${sizes.rounds} rounds; the ratio is the median of the ratios of each round. Memory is the largest sum of all processes of a side.`,
     '',
-    '| case | tool | seconds | fastest | to rsync | wire MB | new disk MB | client MB | server MB |',
-    '|---|---|---:|---:|---:|---:|---:|---:|---:|',
+    "Work is processor time of both sides together, the kernel's own later work left out; metadata is what of the new disk is btrfs' own.",
+    '',
+    '| case | tool | seconds | fastest | to rsync | work s | to rsync | wire MB | new disk MB | metadata MB | client MB | server MB |',
+    '|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
   ];
   for (const result of results) {
     let title = result.benchCase.what(sizes);
     for (const tool of result.runs.keys()) {
       const seconds = figuresOf(result, tool, 'seconds');
       const ratio = ratioTo(result, tool, 'rsync', 'seconds');
+      const work = median(figuresOf(result, tool, 'cpuSeconds'));
+      const workRatio = ratioTo(result, tool, 'rsync', 'cpuSeconds');
       const cells = [
         title,
         tool,
         median(seconds).toFixed(2),
         Math.min(...seconds).toFixed(2),
         Number.isFinite(ratio) ? ratio.toFixed(2) : '',
-        ...(['wireBytes', 'diskBytes', 'clientBytes', 'serverBytes'] as const).map((figure) =>
+        Number.isFinite(work) ? work.toFixed(2) : '',
+        Number.isFinite(workRatio) ? workRatio.toFixed(2) : '',
+        ...(['wireBytes', 'diskBytes', 'metadataBytes', 'clientBytes', 'serverBytes'] as const).map((figure) =>
           megabytes(figuresOf(result, tool, figure)),
         ),
       ];

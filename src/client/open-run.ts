@@ -24,7 +24,7 @@ import { ask, ServerFailure } from './remote.ts';
 import { readSizes, SentWhole, writeSizes } from './resent.ts';
 import { type CheckPart, nextCheck, tellFindings } from './rolling-check.ts';
 import type { RunReport } from './run-backup.ts';
-import { replayMoves, sendChanges, walkAll } from './send-changes.ts';
+import { replayMoves, sendAll, sendChanges, walkAll } from './send-changes.ts';
 import type { KnownChanges, Sending } from './sending.ts';
 import type { Session } from './session.ts';
 import type { Moved, TransferContext, Unread } from './transfer.ts';
@@ -175,9 +175,12 @@ async function send(
     }
     why = moves;
   }
-  log.info(`walking everything on both sides: ${why}`);
   const walk = await sending.walk();
-  const result = await walkAll(transferContext(walk.changedBytes), walk, sending.touched, context.workDirectory);
+  const toSend = transferContext(walk.changedBytes);
+  log.info(prepared.empty ? 'sending everything: nothing is there yet' : `walking everything on both sides: ${why}`);
+  const result = prepared.empty
+    ? await sendAll(toSend, context.workDirectory)
+    : await walkAll(toSend, walk, sending.touched, context.workDirectory);
   return {
     ...result,
     totals: walk.totals,

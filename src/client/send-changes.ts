@@ -151,6 +151,12 @@ function together(ends: readonly PassesEnd[]): PassesEnd {
   };
 }
 
+/** Into a place in which nothing is yet: one pass, and nothing to compare with. */
+export async function sendAll(context: TransferContext, workDirectory: string): Promise<PassesEnd> {
+  context.log.step('sending everything');
+  return await transfer(context, { kind: 'everything', intoNothing: true }, workDirectory);
+}
+
 /** Both passes of a full walk: large files in place, then everything. */
 export async function walkAll(
   context: TransferContext,

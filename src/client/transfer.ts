@@ -95,9 +95,10 @@ export async function transfer(
 /** One pass, to its end: attempts, waits, and the server's word on what went wrong. */
 async function transferOnce(
   context: TransferContext,
-  pass: RsyncPass,
+  asked: RsyncPass,
 ): Promise<{ status: 'ok' | 'partial'; unread: Unread[] }> {
   const { session, log } = context;
+  let pass = asked;
   for (let state = firstAttempt; ; ) {
     let attempt: { result: AttemptResult; error: BytebackError; unread: Unread[] };
     try {
@@ -110,6 +111,8 @@ async function transferOnce(
       if (result === undefined || !(error instanceof BytebackError)) throw error;
       attempt = { result, error, unread: [] };
     }
+    // An attempt has left something: to write into that in place could reach other names of the same file.
+    if (pass.kind === 'everything') pass = { kind: 'everything' };
     const { result, error, unread } = attempt;
     if (
       pass.kind === 'inPlace' &&

@@ -187,6 +187,8 @@ export const PrepareReplySchema = v.object({
   run: RunIdSchema,
   /** The id of the last completed run, when `current` is exactly what it left; null when it is not known to be. */
   generation: v.nullable(RunIdSchema),
+  /** True when there is no file and no directory in `current` yet. */
+  empty: v.optional(v.boolean()),
   /** SHA-256 of the manifest that the server holds; null when it holds none. */
   machine: v.optional(v.nullable(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)))),
 });

@@ -4,6 +4,7 @@
 
 /** The bytes of a name as rsync prints it in the C locale: what is not printable ASCII is `\#ooo`, three octal digits. */
 export function decodeRsyncName(text: string): Buffer {
+  if (!text.includes('\\#')) return Buffer.from(text, 'latin1');
   const parts: Buffer[] = [];
   let from = 0;
   for (const match of text.matchAll(/\\#([0-3][0-7]{2})/g)) {
@@ -43,6 +44,7 @@ export interface RsyncItem {
 
 /** A file that was sent, a change of something else, or a deletion; undefined for every other line. */
 export function parseItem(line: string): RsyncItem | undefined {
+  if (!line.startsWith('=')) return undefined;
   const match = /^=(.)(.{10}) +(\d+) (\d+) (.*)$/.exec(line);
   if (match === null) return undefined;
   const [, update, flags = '', size, wire, name = ''] = match;

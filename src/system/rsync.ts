@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import {
   parseErrors,
   parseItem,
@@ -11,7 +10,8 @@ import {
   type RsyncStats,
   sentItemFormat,
 } from './rsync-output.ts';
-import { start } from './run.ts';
+import { type RunningProgram, start } from './run.ts';
+import { openSlowPipe } from './slow-pipe.ts';
 import { diesWithParent } from './ssh.ts';
 
 /** What every rsync of a run shares. */
@@ -45,8 +45,11 @@ export type RsyncPass =
   | { readonly kind: 'list'; readonly listFile: string; readonly checksum?: boolean }
   /** The same by checksum, and those that are listed with a slash at the end with what lies directly in them; what is in excess there is deleted. */
   | { readonly kind: 'check'; readonly listFile: string }
-  /** All that the rules let through; what they do not, is deleted there unless they protect it. */
-  | { readonly kind: 'everything' };
+  /**
+   * All that the rules let through; what they do not, is deleted there unless they protect it. Where nothing is yet, files
+   * are written under their own names at once: a name for the time being and a rename are a fifth of the receiver's work.
+   */
+  | { readonly kind: 'everything'; readonly intoNothing?: boolean };
 
 /** Block sizes from which rsync could make more blocks than it handles well start here. */
 const smallBlockBytes = 4096;
@@ -95,7 +98,10 @@ function passFlags(pass: RsyncPass, rulesFile: string): string[] {
         `--files-from=${pass.listFile}`,
       ];
     case 'everything':
-      return ['--delete', '--delete-excluded', '--partial', `--filter=merge ${rulesFile}`];
+      return [
+        ...['--delete', '--delete-excluded', pass.intoNothing ? '--inplace' : '--partial'],
+        `--filter=merge ${rulesFile}`,
+      ];
   }
 }
 
@@ -164,14 +170,24 @@ export async function runRsync(
   pass: RsyncPass,
   options: { watcher?: RsyncWatcher; signal?: AbortSignal } = {},
 ): Promise<RsyncResult> {
-  const rsync = start([...diesWithParent, ...rsyncArgv(connection, pass)], {
-    stdout: 'pipe',
-    stderr: 'pipe',
-    cwd: '/',
-    env: noEnvironment,
-    detached: true,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-  });
+  const told = new RsyncTold(options.watcher ?? {});
+  // Of a walk much is told: see there.
+  const pipe = pass.kind === 'everything' ? await openSlowPipe(`${connection.rulesFile}-told`, told.hear) : undefined;
+  let rsync: RunningProgram;
+  try {
+    rsync = start([...diesWithParent, ...rsyncArgv(connection, pass)], {
+      stdout: pipe?.writeFd ?? 'pipe',
+      stderr: 'pipe',
+      cwd: '/',
+      env: noEnvironment,
+      detached: true,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+  } catch (error) {
+    pipe?.end();
+    throw error;
+  }
+  pipe?.started();
   let stderr = '';
   rsync.stderr?.on('data', (chunk: Buffer) => {
     // latin1 keeps every byte; what is not ASCII is escaped by rsync anyway.
@@ -181,39 +197,68 @@ export async function runRsync(
   const meter = setInterval(() => {
     writtenBytes = writtenBy(rsync.pid) ?? writtenBytes;
   }, 100);
-  let statsText = '';
-  let sentFiles = 0;
-  let sentBytes = 0;
-  let moved = false;
-  if (rsync.stdout !== null) {
-    rsync.stdout.setEncoding('latin1');
-    const lines = createInterface({ input: rsync.stdout, crlfDelay: Number.POSITIVE_INFINITY });
-    lines.on('line', (line) => {
-      // Progress lines start with a carriage return, which readline takes for the end of a line.
-      const item = parseItem(line);
-      if (item !== undefined) {
-        if (item.kind === 'sent') {
-          sentFiles += 1;
-          sentBytes += item.sizeBytes;
-          moved = true;
-        }
-        options.watcher?.item?.(item);
-        return;
-      }
-      const progress = parseProgress(line);
-      if (progress !== undefined) {
-        if (progress.bytes > 0) moved = true;
-        options.watcher?.progress?.(progress);
-      } else if (/^[A-Z][A-Za-z ]+: /.test(line)) {
-        statsText += `${line}\n`;
-      }
-    });
-  }
+  rsync.stdout?.setEncoding('latin1').on('data', told.hear);
   const { exitCode } = await rsync.ended;
+  pipe?.end();
   clearInterval(meter);
+  told.end();
+  const { sentFiles, sentBytes, moved, statsText } = told;
   const stats = parseStats(statsText);
   const wireBytes = stats.wireBytes > 0 ? stats.wireBytes : writtenBytes;
   return { exitCode, stats, errors: parseErrors(stderr), stderr, sentFiles, sentBytes, moved, wireBytes };
+}
+
+/** What rsync tells on its standard output, understood piece by piece. */
+class RsyncTold {
+  readonly #watcher: RsyncWatcher;
+  #rest = '';
+  statsText = '';
+  sentFiles = 0;
+  sentBytes = 0;
+  moved = false;
+
+  constructor(watcher: RsyncWatcher) {
+    this.#watcher = watcher;
+  }
+
+  /** One byte a character. */
+  readonly hear = (text: string): void => {
+    // Progress lines begin with a carriage return.
+    const lines = (this.#rest + text).split(/[\r\n]/);
+    this.#rest = lines.pop() ?? '';
+    this.#understand(lines);
+  };
+
+  /** Nothing more comes. */
+  end(): void {
+    this.#understand([this.#rest]);
+    this.#rest = '';
+  }
+
+  #understand(lines: readonly string[]): void {
+    // rsync tells its progress after each file: of a whole piece the last word is enough.
+    let last: string | undefined;
+    for (const line of lines) {
+      if (line === '') continue;
+      const item = parseItem(line);
+      if (item !== undefined) this.#note(item);
+      else if (line.startsWith(' ')) last = line;
+      else if (/^[A-Z][A-Za-z ]+: /.test(line)) this.statsText += `${line}\n`;
+    }
+    const progress = last === undefined ? undefined : parseProgress(last);
+    if (progress === undefined) return;
+    if (progress.bytes > 0) this.moved = true;
+    this.#watcher.progress?.(progress);
+  }
+
+  #note(item: RsyncItem): void {
+    if (item.kind === 'sent') {
+      this.sentFiles += 1;
+      this.sentBytes += item.sizeBytes;
+      this.moved = true;
+    }
+    this.#watcher.item?.(item);
+  }
 }
 
 /** What a process has written so far, to its pipes for the most part; undefined when it has ended. */

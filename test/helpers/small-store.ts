@@ -34,7 +34,7 @@ export async function makeSmallStore(
   await truncate(image, sizeBytes);
   await must(['mkfs.btrfs', '-q', image]);
   await mkdir(mount);
-  await must(['mount', '-o', 'loop,noatime,nosuid,nodev,noexec,compress=zstd:1', image, mount]);
+  await must(['mount', '-o', 'loop,noatime,nosuid,nodev,noexec,compress-force=zstd:1', image, mount]);
   const store = await createStore(mount, new Date());
   let now = Date.now();
   const lines: string[] = [];

@@ -122,7 +122,8 @@ describe('on an image file', () => {
     );
     expect(outcome.stderr.split('\n').every((line) => line.length <= 80)).toBe(true);
     const options = (await must(['findmnt', '-no', 'OPTIONS', '/byteback'])).stdout;
-    for (const option of ['noatime', 'nosuid', 'nodev', 'noexec', 'compress=zstd:1']) expect(options).toContain(option);
+    for (const option of ['noatime', 'nosuid', 'nodev', 'noexec', 'compress-force=zstd:1'])
+      expect(options).toContain(option);
     const rights = (
       await must([
         'stat',
@@ -286,7 +287,7 @@ describe('on a disk', () => {
     const disk = await diskWith(async () => undefined);
     expect(await setup('--device', disk.device, '--yes')).toExitWith(0);
     expect(await readFile('/etc/fstab', 'utf8')).toMatch(
-      /^UUID=[0-9a-f-]{36} \/byteback btrfs noatime,nosuid,nodev,noexec,compress=zstd:1,nofail 0 0$/m,
+      /^UUID=[0-9a-f-]{36} \/byteback btrfs noatime,nosuid,nodev,noexec,compress-force=zstd:1,nofail 0 0$/m,
     );
     expect(await setup('--device', disk.device)).toMatchObject({
       exitCode: 0,
@@ -365,14 +366,29 @@ describe('on what is mounted already', () => {
     await must(['mount', '-o', 'subvol=store', disk.device, '/byteback']);
     expect(await setup('--yes')).toExitWith(0);
     expect((await must(['findmnt', '-no', 'OPTIONS', '/byteback'])).stdout).toMatch(
-      /nosuid,nodev,noexec,noatime,compress=zstd:1/,
+      /nosuid,nodev,noexec,noatime,compress-force=zstd:1/,
     );
     const fstab = await readFile('/etc/fstab', 'utf8');
     expect(fstab).toMatch(
-      /^UUID=\S+ \/byteback btrfs subvol=\/store,noatime,nosuid,nodev,noexec,compress=zstd:1,nofail 0 0$/m,
+      /^UUID=\S+ \/byteback btrfs subvol=\/store,noatime,nosuid,nodev,noexec,compress-force=zstd:1,nofail 0 0$/m,
     );
     await must(['umount', '/byteback']);
     await must(['mount', '/byteback']);
+    expect(await setup()).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('Nothing had to be changed') });
+  });
+
+  it('gives the store of an earlier version its compression, mounted and in fstab', async () => {
+    expect(await setup('--device', (await diskWith(async () => undefined)).device, '--yes')).toExitWith(0);
+    const wanted = await readFile('/etc/fstab', 'utf8');
+    expect(wanted).toContain('compress-force=zstd:1');
+    await writeFile('/etc/fstab', wanted.replace('compress-force=', 'compress='));
+    await must(['mount', '-o', 'remount,compress=zstd:1', '/byteback']);
+    expect(await setup('--yes')).toExitWith(0);
+    const options = (await must(['findmnt', '-no', 'OPTIONS', '/byteback'])).stdout;
+    expect(options).toMatch(/\bcompress-force=zstd:1\b/);
+    const fstab = await readFile('/etc/fstab', 'utf8');
+    expect(fstab).toMatch(/\bnoexec,nofail,compress-force=zstd:1 0 0$/m);
+    expect(fstab).not.toContain('compress=zstd:1');
     expect(await setup()).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('Nothing had to be changed') });
   });
 

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { opendir } from 'node:fs/promises';
 import type { ServerConfig } from '../../config/server-config.ts';
 import { BytebackError } from '../../errors.ts';
 import { escapeName } from '../../protocol/file-name.ts';
@@ -73,9 +74,19 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       ...(mending.length === 0 ? {} : { mending: [...mending] }),
     };
     await writeCurrentRecord(store, record);
-    return { ok: true, run: record.run, generation, machine: await machineDigest(store, client) };
+    const empty = await isEmpty(store.fsDir(client));
+    return { ok: true, run: record.run, generation, empty, machine: await machineDigest(store, client) };
   } finally {
     await lock.release();
+  }
+}
+
+async function isEmpty(path: string): Promise<boolean> {
+  const directory = await opendir(path);
+  try {
+    return (await directory.read()) === null;
+  } finally {
+    await directory.close();
   }
 }
 

@@ -19,12 +19,17 @@ import { requireTrusted } from './trusted-path.ts';
 
 /** Whatever a client sends stays plain data: nothing in the store is run, nothing in it is a device or changes identity. */
 const safeOptions = ['noatime', 'nosuid', 'nodev', 'noexec'];
-const compression = 'compress=zstd:1';
+/** Each piece is tried for itself: without `-force` the first that does not compress ends it for the whole file. */
+const compression = 'compress-force=zstd:1';
+/** What earlier set-ups wrote; any other compression is the admin's own and stays. */
+const formerCompression = 'compress=zstd:1';
 
 /** What is missing among the options of a mount or an entry, in mount's words. */
 function missingOptions(options: readonly string[]): string[] {
   const missing = safeOptions.filter((option) => !options.includes(option));
-  const compresses = options.some((option) => option.startsWith('compress=') || option.startsWith('compress-force='));
+  const compresses = options.some(
+    (option) => option !== formerCompression && /^compress(?:-force)?(?:=|$)/.test(option),
+  );
   return compresses ? missing : [...missing, compression];
 }
 
@@ -62,7 +67,8 @@ async function nextEntry(
   if (existing === undefined) return wantedEntry(target, mount);
   const missing = missingOptions(existing.options);
   if (missing.length === 0) return undefined;
-  return { ...existing, options: [...existing.options.filter((option) => option !== 'defaults'), ...missing] };
+  const replaced = missing.includes(compression) ? ['defaults', formerCompression] : ['defaults'];
+  return { ...existing, options: [...existing.options.filter((option) => !replaced.includes(option)), ...missing] };
 }
 
 async function checkMountPoint(store: string): Promise<void> {
