@@ -246,7 +246,7 @@ async function complete(
     ...(isKnown ? {} : { machine }),
   };
   const { snapshot } = await session.persist('later', (connection) =>
-    // The server prunes before it answers, and waits for btrfs to give the space back.
+    // Where space is short the server prunes first, and waits for btrfs to give the space back.
     ask(connection, 'complete', request, CompleteReplySchema, { timeoutMs: 6 * 3_600_000, signal: session.signal }),
   );
   await writeSizes(stateDir, sizes);

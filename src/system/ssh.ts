@@ -124,6 +124,8 @@ export const diesWithParent = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
 /** The server waits a minute for a request. */
 const aheadMs = 45_000;
 
+const execTimeoutMs = 600_000;
+
 type ExecInput = string | Uint8Array;
 
 /** A command on the server whose answer is long. */
@@ -260,7 +262,7 @@ export async function openSsh(
     target.host,
     command,
   ];
-  const exec: SshConnection['exec'] = async (command, { input, timeoutMs = 600_000, signal } = {}) => {
+  const exec: SshConnection['exec'] = async (command, { input, timeoutMs = execTimeoutMs, signal } = {}) => {
     const result = await run(argvOf(command), {
       timeoutMs,
       accept: Array.from({ length: 256 }, (_, code) => code),
@@ -270,7 +272,7 @@ export async function openSsh(
     if (result.exitCode === 255) throw explain(target, `${stderr}\n${result.stderr}`);
     return result;
   };
-  const ahead = new Map<string, Ahead<ExecInput, RunResult>>();
+  const ahead = new Map<string, Ahead<ExecInput, RunResult> & { readonly stop: AbortController }>();
   return {
     target,
     sessionArgv,
@@ -280,15 +282,25 @@ export async function openSsh(
     },
     close,
     startAhead(command, { signal } = {}) {
-      const start = (input: Promise<ExecInput>) =>
-        exec(command, { input, timeoutMs: 0, ...(signal === undefined ? {} : { signal }) });
-      if (!ahead.has(command)) ahead.set(command, startAhead(start, { afterMs: aheadMs, nothing: '' }));
+      if (ahead.has(command)) return;
+      const stop = new AbortController();
+      const signals = AbortSignal.any([stop.signal, ...(signal === undefined ? [] : [signal])]);
+      // How long it may take is known with its request.
+      const start = (input: Promise<ExecInput>) => exec(command, { input, timeoutMs: 0, signal: signals });
+      ahead.set(command, { ...startAhead(start, { afterMs: aheadMs, nothing: '' }), stop });
     },
     async exec(command, options = {}) {
-      const input = (await options.input) ?? '';
-      const started = ahead.get(command)?.goOn(input);
+      const early = ahead.get(command);
       ahead.delete(command);
-      return await (started ?? exec(command, options));
+      const input = await options.input;
+      const result = early?.goOn(input ?? '');
+      if (early === undefined || result === undefined) return await exec(command, options);
+      const timer = setTimeout(() => early.stop.abort(), options.timeoutMs ?? execTimeoutMs);
+      try {
+        return await result;
+      } finally {
+        clearTimeout(timer);
+      }
     },
     stream(command, asked) {
       const streamed = streamCommand(argvOf(command), asked);

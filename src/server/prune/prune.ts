@@ -14,6 +14,10 @@ import { inBytes, inPercent } from './words.ts';
 /** Another pruner is waited for this long by a run that needs the room. */
 const patienceMs = 5 * 60_000;
 
+/** And this long by all others: after each run there is one, which as a rule only looks. */
+const shortPatienceMs = 20_000;
+const lockPollMs = 250;
+
 /**
  * Frees space when there is too little, by deleting snapshots in the order that `retention/` decides. One at a time in a
  * store. May be killed at any point: a snapshot is deleted as a whole or not at all, and the next prune begins from what
@@ -23,7 +27,7 @@ export async function prune(options: PruneOptions, deps: PruneDeps): Promise<Pru
   const { store, config, clock, log } = deps;
   if (options.mode !== 'run') return await plan(options, deps);
   await mkdir(join(store.stateDir, 'ledger'), { recursive: true, mode: 0o700 });
-  const lock = await pruneLock(store, clock, options.demand === undefined ? 0 : patienceMs);
+  const lock = await pruneLock(store, clock, options.demand === undefined ? shortPatienceMs : patienceMs);
   if (lock === undefined) {
     const space = await readStoreSpace(store, config.prune.startPercent);
     log.info('another prune is at work');
@@ -108,9 +112,9 @@ function unchanged(options: PruneOptions, space: Space, outcome: PruneReport['ou
 
 async function pruneLock(store: Store, clock: Clock, waitMs: number) {
   const path = join(store.stateDir, 'prune.lock');
-  for (let waited = 0; ; waited += 1000) {
+  for (let waited = 0; ; waited += lockPollMs) {
     const lock = await tryLock(path, { create: true });
     if (lock !== undefined || waited >= waitMs) return lock;
-    await clock.sleep(1000);
+    await clock.sleep(lockPollMs);
   }
 }
