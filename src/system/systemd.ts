@@ -48,10 +48,11 @@ export async function giveTime(timer: string, onCalendar: string): Promise<void>
 
 /** When a timer next elapses; undefined when it is not active, not known, or never will. */
 export async function nextElapse(timer: string): Promise<Date | undefined> {
-  const { stdout } = await run(
-    ['systemctl', 'show', '--timestamp=unix', '--property=NextElapseUSecRealtime', '--value', '--', timer],
-    { accept: [0, 1, 4] },
-  );
-  const seconds = /^@(\d+)$/.exec(stdout.toString('utf8').trim())?.[1];
-  return seconds === undefined ? undefined : new Date(Number(seconds) * 1000);
+  const { stdout } = await run(['systemctl', 'show', '--property=NextElapseUSecRealtime', '--value', '--', timer], {
+    accept: [0, 1, 4],
+    env: { TZ: 'UTC' },
+  });
+  // "Sat 2026-11-21 08:13:59 UTC": systemctl has a --timestamp=unix, but not for this.
+  const time = Date.parse(stdout.toString('utf8').trim());
+  return Number.isNaN(time) ? undefined : new Date(time);
 }

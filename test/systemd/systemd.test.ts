@@ -1,6 +1,7 @@
 import { appendFile, chmod, mkdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { nextElapse } from '../../src/system/systemd.ts';
 import { command, must } from '../helpers/command.ts';
 import { type InstalledMachine, installedMachine } from '../helpers/installed-machine.ts';
 import { spoil } from '../helpers/spoil.ts';
@@ -186,13 +187,7 @@ describe('the timers', () => {
     await writeFile(stamp, '');
     await utimes(stamp, twoDaysAgo, twoDaysAgo);
     await must(['systemctl', 'start', 'byteback-backup.timer']);
-    const show = ['systemctl', 'show', '--timestamp=unix', '--value', '--property=NextElapseUSecRealtime'];
-    const next = 1000 * Number((await must([...show, 'byteback-backup.timer'])).stdout.trim().slice(1));
-    if (Number.isNaN(next))
-      console.log(
-        (await must(['systemctl', 'show', '--timestamp=unix', 'byteback-backup.timer'])).stdout,
-        (await must(['journalctl', '-n', '20', '-u', 'byteback-backup*'])).stdout,
-      );
+    const next = (await nextElapse('byteback-backup.timer'))?.getTime() ?? Number.NaN;
     expect(next - Date.now()).toBeLessThan(11 * 60_000);
     // And without the random delay, now.
     const before = (await snapshots()).length;
