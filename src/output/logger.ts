@@ -56,6 +56,7 @@ export function createLogger(
   const indented = (text: string, indent: string) => printable(text).replaceAll('\n', `\n${indent}`);
 
   return {
+    showsProgress: stream.isTTY === true,
     step(text) {
       // The journal has room for what was done; a person or a mail of cron has not.
       if (level.steps || level.verbose || level.journal) write(indented(text, '  '), 'info');

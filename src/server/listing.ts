@@ -59,9 +59,20 @@ export async function listVersions(
   if (links.size > 0) {
     const reply = await askInJail(store, client, 'versions', { snapshots, paths: [...links] });
     versions.push(...v.parse(v.object({ versions: v.array(VersionSchema) }), reply).versions);
+    // Links came last; the answer is in the order of the snapshots, and in each in that of the paths that were asked for.
+    const [bySnapshot, byPath] = [placesOf(snapshots), placesOf(paths)];
+    const placeOf = ({ snapshot, path }: Version) => [bySnapshot.get(snapshot) ?? 0, byPath.get(path) ?? 0] as const;
+    versions.sort((one, other) => {
+      const [[aSnapshot, aPath], [bSnapshot, bPath]] = [placeOf(one), placeOf(other)];
+      return aSnapshot - bSnapshot || aPath - bPath;
+    });
   }
   if (Buffer.byteLength(JSON.stringify(versions)) > maxMessageBytes) throw tooMany();
   return { snapshots: snapshots.map((snapshot) => ({ snapshot })), versions };
+}
+
+function placesOf(names: readonly string[]): ReadonlyMap<string, number> {
+  return new Map(names.map((name, place) => [name, place]));
 }
 
 /** What stat and getfattr may print of as many paths and snapshots as can be asked for at once. */

@@ -23,6 +23,8 @@ export interface Log {
   debug(text: string): void;
   /** Replaces the progress line; nothing when standard error is no terminal. */
   progress(progress: Progress | undefined): void;
+  /** True when somebody sees it: only then is it worth the time that asking for it takes. */
+  readonly showsProgress?: boolean;
   /** What all that follows is about: said on every line of a journal. A log that nobody looks through has no need of it. */
   about?(subject: { readonly run?: string | undefined; readonly client?: string | undefined }): void;
 }

@@ -9,6 +9,7 @@ const pull: Omit<Pull, 'mode'> = {
   listFile: '/tmp/list',
   directory: '/srv/out',
   ioTimeoutMs: 60_000,
+  progress: false,
 };
 
 describe('pullArgv', () => {

@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline';
 import { noEnvironment, quoteForRsh } from './rsync.ts';
 import {
   decodeRsyncName,
@@ -43,6 +42,8 @@ export interface Pull {
       };
   /** Each item says the checksum of the file that came over: see `PullItem.digest`. */
   readonly digests?: boolean;
+  /** Tells how far it is, also in the middle of a file: two lines more of each file, which takes time. */
+  readonly progress: boolean;
   readonly ioTimeoutMs: number;
   readonly bwlimit?: string;
 }
@@ -112,7 +113,7 @@ export function pullArgv(pull: Pull): [string, ...string[]] {
     ...(pull.bwlimit === undefined ? [] : [`--bwlimit=${pull.bwlimit}`]),
     // What both sides know, and what Node can compute, too; without it they would agree on another one.
     ...(pull.digests ? ['--checksum-choice=md5', `--out-format=${digestItemFormat}`] : [`--out-format=${itemFormat}`]),
-    '--info=progress2',
+    ...(pull.progress ? ['--info=progress2'] : []),
     '-e',
     pull.sessionArgv.map(quoteForRsh).join(' '),
     `--rsync-path=${pull.remoteCommand}`,
@@ -167,27 +168,43 @@ export async function runPull(
   let bytes = 0;
   let moved = false;
   const skipped: Buffer[] = [];
-  if (rsync.stdout !== null) {
-    rsync.stdout.setEncoding('latin1');
-    for await (const line of createInterface({ input: rsync.stdout, crlfDelay: Number.POSITIVE_INFINITY })) {
-      const item = parsePullItem(line);
-      if (item !== undefined) {
-        if (item.content) {
-          files += 1;
-          bytes += item.sizeBytes;
-          moved = true;
-        }
-        const done = options.watcher?.item?.(item);
-        if (done !== undefined) await done;
-        continue;
-      }
+  const take = (line: string): Promise<void> | void => {
+    const item = parsePullItem(line);
+    if (item === undefined) {
       const left = /^skipping non-regular file "(.*)"$/.exec(line)?.[1];
       if (left !== undefined) skipped.push(decodeRsyncName(left));
-      const progress = parseProgress(line);
+      return;
+    }
+    if (item.content) {
+      files += 1;
+      bytes += item.sizeBytes;
+      moved = true;
+    }
+    return options.watcher?.item?.(item);
+  };
+  if (rsync.stdout !== null) {
+    rsync.stdout.setEncoding('latin1');
+    let rest = '';
+    // Cut by hand: readline takes as long for a line as all the rest of this.
+    for await (const chunk of rsync.stdout as AsyncIterable<string>) {
+      const lines = `${rest}${chunk}`.split(/[\r\n]/);
+      rest = lines.pop() ?? '';
+      let last: string | undefined;
+      for (const line of lines) {
+        if (/^[ \d]/.test(line)) {
+          // Of how far it is, only the newest counts.
+          last = line;
+          continue;
+        }
+        const done = take(line);
+        if (done !== undefined) await done;
+      }
+      const progress = parseProgress(last ?? '');
       if (progress === undefined) continue;
       if (progress.bytes > 0) moved = true;
       options.watcher?.progress?.(progress);
     }
+    await take(rest);
   }
   const { exitCode } = await rsync.ended;
   return { exitCode, errors: parseErrors(stderr), stderr, files, bytes, skipped, moved };

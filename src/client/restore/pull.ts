@@ -33,7 +33,7 @@ export interface PullWatch {
  * @throws BytebackError when it cannot be done: refused, no space here, the connection lost for good.
  */
 export async function pullThrough(
-  pull: Omit<Pull, 'sessionArgv'>,
+  pull: Omit<Pull, 'sessionArgv' | 'progress'>,
   session: Session,
   log: Log,
   watch: PullWatch,
@@ -48,7 +48,12 @@ export async function pullThrough(
     try {
       const connection = await session.connect();
       const ended = await runPull(
-        { ...pull, sessionArgv: connection.sessionArgv },
+        // Whether anything moved decides how often it is tried: from the second attempt on that must be known exactly.
+        {
+          ...pull,
+          sessionArgv: connection.sessionArgv,
+          progress: log.showsProgress === true || state !== firstAttempt,
+        },
         { watcher: watcherOf(watch, log), signal: session.signal },
       );
       session.signal.throwIfAborted();
@@ -124,7 +129,7 @@ function failuresOf({ errors, skipped }: PullResult, directory: string): Failed[
 /** Why a pull that failed did so; not thrown when there is another attempt. */
 function explain(
   { exitCode, errors, stderr }: PullResult,
-  { directory, remoteCommand }: Omit<Pull, 'sessionArgv'>,
+  { directory, remoteCommand }: Omit<Pull, 'sessionArgv' | 'progress'>,
 ): BytebackError {
   const said = escapeName(errors.cause);
   const meaning = rsyncExitMeanings[exitCode] ?? `rsync exited ${exitCode}`;

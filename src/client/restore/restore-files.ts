@@ -159,7 +159,7 @@ function directoryFor(options: RestoreOptions, snapshot: SnapshotName, several: 
 /** One target, looked at and agreed on. */
 interface Work {
   readonly target: Target;
-  readonly pull: Omit<Pull, 'sessionArgv'>;
+  readonly pull: Omit<Pull, 'sessionArgv' | 'progress'>;
   /** This very restore was begun before, and cut. */
   readonly begun: boolean;
 }
@@ -209,7 +209,7 @@ const shownReplaced = 20;
 
 /** Shows what a restore in place would replace, and asks. */
 async function agreeToReplace(
-  compare: Omit<Pull, 'sessionArgv'>,
+  compare: Omit<Pull, 'sessionArgv' | 'progress'>,
   suffix: string | undefined,
   options: RestoreOptions,
   session: Session,

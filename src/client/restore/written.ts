@@ -1,5 +1,5 @@
 import { createHash, hash } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { reasonOf } from '../../errors.ts';
 import type { PullItem } from '../../system/rsync-pull.ts';
@@ -67,11 +67,10 @@ export function writtenFiles(directory: string, tell: (name: Buffer, why: string
 function digestOfSmall(path: Buffer, buffer: Buffer): string | undefined {
   const file = openSync(path, flags);
   try {
-    const { size } = fstatSync(file);
-    if (size > atOnceBytes) return undefined;
     let length = 0;
     for (let read = -1; read !== 0 && length < buffer.length; length += read)
       read = readSync(file, buffer, length, buffer.length - length, length);
+    if (length > atOnceBytes) return undefined;
     return hash('md5', buffer.subarray(0, length), 'hex');
   } finally {
     closeSync(file);
