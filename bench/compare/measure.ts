@@ -107,6 +107,8 @@ function treeBytes(pid: number, itself: boolean): number {
 
 /** What btrfs says is used, after all that waits was written. */
 export async function usedBytes(store: string): Promise<{ all: number; metadata: number }> {
+  // What a case before this one deleted is given back in the background.
+  await must(['btrfs', 'subvolume', 'sync', store], { timeoutMs: 600_000 });
   await must(['sync', '-f', store], { timeoutMs: 600_000 });
   const { stdout } = await must(['btrfs', 'filesystem', 'usage', '-b', store]);
   const all = Number(/^\s*Used:\s*(\d+)/m.exec(stdout)?.[1] ?? 0);

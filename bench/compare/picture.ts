@@ -3,13 +3,14 @@ import { type CaseResult, figuresOf, median } from './judge.ts';
 
 const colours: Readonly<Record<string, string>> = {
   byteback: '#16a',
+  'byteback, no check due': '#6be',
   rsync: '#888',
   restic: '#c83',
   borg: '#5a5',
   ssh: '#ccc',
 };
-const left = 110;
-const width = 620;
+const left = 170;
+const width = 560;
 const barHeight = 16;
 
 /** Seconds of each tool, case by case, each case on its own scale. */
