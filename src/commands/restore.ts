@@ -290,9 +290,11 @@ export class RestoreCommand extends BaseCommand {
   }
 
   #showReport(report: RestoreReport): void {
+    const failed = new Set(report.failed.map(({ path }) => path));
     for (const { snapshot, to, paths } of report.restored) {
       const place = to === '/' ? 'in place' : `to ${to}`;
-      for (const path of paths) this.print(`${path === '/' ? 'everything' : path} restored from ${snapshot} ${place}`);
+      for (const path of paths.filter((each) => !failed.has(each)))
+        this.print(`${path === '/' ? 'everything' : path} restored from ${snapshot} ${place}`);
     }
     const verified = report.verified === 'checksums' ? '; compared with the server by checksums' : '';
     this.print(`${countInWords(report.files, 'file')}, ${sizeInWords(report.bytes)}${verified}`);

@@ -6,7 +6,7 @@ import { type ClientName, type SnapshotName, snapshotNameAt } from '../protocol/
 import { findUser } from '../system/accounts.ts';
 import type { Clock } from '../system/clock.ts';
 import { logSecurityEvent } from '../system/system-log.ts';
-import { changeBitrot, type Damage, placesInWords, readBitrot } from './bitrot.ts';
+import { changeBitrot, type Damage, damagedFiles, placesInWords, readBitrot } from './bitrot.ts';
 import { recordEvent } from './events.ts';
 import { noJail, startInJail, whyNoJail } from './sandbox/jail.ts';
 import { jailedProgramArgv } from './sandbox/jailed.ts';
@@ -117,7 +117,7 @@ export async function recordMended(
     at: now,
     kind: 'bitrot',
     client,
-    what: `${its.length} damaged files were sent again`,
+    what: `${damagedFiles(its.length)} ${its.length === 1 ? 'was' : 'were'} sent again`,
     ...(left.length === 0
       ? {}
       : { why: `still damaged: ${names.join(', ')}${left.length > 5 ? ', …' : ''}`.slice(0, 1900) }),

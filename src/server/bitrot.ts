@@ -162,10 +162,16 @@ export async function scrubStore(
 function inWords(damaged: readonly Damage[]): { what: string; why: string } {
   const toSend = damaged.filter(({ current }) => current === 'damaged').length;
   const names = damaged.slice(0, 5).map(({ path, snapshots }) => `${path} (in ${placesInWords(snapshots)})`);
+  const which = damaged.length === 1 ? 'it' : `${toSend} of them`;
   return {
-    what: `${damaged.length} damaged files found by a scrub${toSend === 0 ? '' : `; the next backup sends ${toSend} of them again`}`,
+    what: `${damagedFiles(damaged.length)} found by a scrub${toSend === 0 ? '' : `; the next backup sends ${which} again`}`,
     why: `${names.join(', ')}${damaged.length > 5 ? ', …' : ''}`.slice(0, 1900),
   };
+}
+
+/** "1 damaged file". */
+export function damagedFiles(count: number): string {
+  return count === 1 ? '1 damaged file' : `${count} damaged files`;
 }
 
 /** "3 snapshots from … to …". */

@@ -285,5 +285,6 @@ async function carryOut(
   }
   // Only now: what is cut in the comparison goes on, too.
   await mark.clear();
-  return { files: result.files, bytes: result.bytes, failed: [...failed.values()] };
+  const { files, bytes } = options.verify && isAllNew ? written : result;
+  return { files, bytes, failed: [...failed.values()] };
 }

@@ -14,8 +14,9 @@ export interface WrittenFiles {
   take(item: PullItem): Promise<void> | void;
   /** Looks at the last one, when rsync has ended. @param isCut then it may not be there; it comes once more. */
   finish(isCut: boolean): Promise<void>;
-  /** Files that were compared. */
-  readonly compared: number;
+  /** Files that are as they were sent, and their bytes: rsync counts twice what it had to bring twice. */
+  readonly files: number;
+  readonly bytes: number;
 }
 
 /** @param tell is told of each file why it is not as it should be, or nothing. */
@@ -23,11 +24,13 @@ export function writtenFiles(directory: string, tell: (name: Buffer, why: string
   const top = Buffer.from(directory.endsWith('/') ? directory : `${directory}/`);
   const buffer = Buffer.allocUnsafe(atOnceBytes + 1);
   let waiting: PullItem | undefined;
-  let compared = 0;
+  let [files, bytes] = [0, 0];
   const judge = (item: PullItem, found: string, isCut = false) => {
-    compared += 1;
-    if (found === item.digest) tell(item.name, undefined);
-    else if (!isCut) tell(item.name, 'it differs from the snapshot: content');
+    if (found === item.digest) {
+      files += 1;
+      bytes += item.sizeBytes;
+      tell(item.name, undefined);
+    } else if (!isCut) tell(item.name, 'it differs from the snapshot: content');
   };
   const look = (item: PullItem, isCut = false): Promise<void> | void => {
     const path = Buffer.concat([top, item.name]);
@@ -46,8 +49,11 @@ export function writtenFiles(directory: string, tell: (name: Buffer, why: string
     );
   };
   return {
-    get compared() {
-      return compared;
+    get files() {
+      return files;
+    },
+    get bytes() {
+      return bytes;
     },
     take(item) {
       if (!item.content || item.digest === undefined) return;
