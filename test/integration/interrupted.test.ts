@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { command } from '../helpers/command.ts';
 import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
@@ -42,4 +43,46 @@ it.each(['SIGINT', 'SIGTERM'] as const)('%s ends a run that waits for its server
   expect((await command(['pgrep', '-a', '--runstates', 'RSD', '-u', 'byteback'])).stdout).toBe('');
   // Nothing stands in the way of the next run.
   expect(await client.run('byteback-backup')).toMatchObject({ exitCode: 0, stderr: '' });
+});
+
+it('a first backup that was cut goes on without writing through links that it made', async () => {
+  const tree = `${machine.disk}/links`;
+  await mkdir(tree);
+  await writeFile(`${tree}/a`, 'one content of two names\n');
+  await link(`${tree}/a`, `${tree}/b`);
+  await writeFile(`${tree}/z`, randomBytes(8_000_000));
+  const web2 = await machine.client('web2', '--source', tree);
+  const there = (name: string) => `${web2.place}/current/fs${tree}/${name}`;
+  const run = spawn('byteback-backup', ['--verbose', '--bwlimit', '3M', '--retry-delay', '1s'], {
+    env: { ...process.env, ...web2.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stderr = '';
+  run.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk;
+  });
+  const sizeOf = (name: string) =>
+    stat(there(name)).then(
+      ({ size }) => size,
+      () => 0,
+    );
+  // Under its own name, and not whole yet.
+  while (run.exitCode === null && (await sizeOf('z')) === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(await sizeOf('z')).toBeLessThan(8_000_000);
+  expect((await stat(there('a'))).nlink).toBe(2);
+  await machine.stopSshd();
+  // The session's own process outlives its monitor, and would go on.
+  await command(['pkill', '-KILL', '-f', '^sshd: byteback']);
+  await writeFile(`${tree}/new`, 'another one, of one name\n');
+  await rename(`${tree}/new`, `${tree}/b`);
+  await machine.startSshd();
+  const [code] = await once(run, 'close');
+  expect(code, stderr).toBe(0);
+  expect(stderr).toContain('sending everything: nothing is there yet');
+  expect(stderr).toContain('next attempt in');
+  const [snapshot] = await machine.snapshots('web2');
+  for (const name of ['a', 'b', 'z']) {
+    const kept = await readFile(`${web2.place}/snapshots/${snapshot}/fs${tree}/${name}`);
+    expect(kept.equals(await readFile(`${tree}/${name}`)), name).toBe(true);
+  }
 });
