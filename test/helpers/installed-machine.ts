@@ -18,6 +18,7 @@ import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { type CommandOptions, command, must, type Outcome } from './command.ts';
 import { answers, freePort } from './loopback-port.ts';
+import { serverIsQuiet } from './server-state.ts';
 
 /** A client that is set up against the machine's own server. */
 export interface TestClient {
@@ -130,13 +131,6 @@ export async function installedMachine(options: MachineOptions = {}): Promise<In
     // The next test file must find the machine as it was.
     await forgetByteback(scratch);
     throw error;
-  }
-}
-
-/** Waits until what follows a run on the server has ended: it goes on when the client has its answer. */
-export async function serverIsQuiet(): Promise<void> {
-  for (let i = 0; i < 600 && (await command(['pgrep', '-f', '/after-run[.]mjs'])).exitCode === 0; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 

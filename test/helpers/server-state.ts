@@ -6,8 +6,16 @@ const watched = ['/byteback', '/etc/byteback', '/etc/sudoers.d', '/etc/ssh', '/u
 /** What the server itself notes of an attack, and the time of the directory that it stands in. */
 const notes = /^\/byteback\/\.byteback(?:\/events[^|/]*)?\|/;
 
+/** Waits until what follows a run on the server has ended: it goes on when the client has its answer. */
+export async function serverIsQuiet(): Promise<void> {
+  for (let i = 0; i < 600 && (await command(['pgrep', '-f', '/after-run[.]mjs'])).exitCode === 0; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 /** One line a file. Two equal states mean that nothing was made, changed, moved or deleted. */
 export async function serverState({ but }: { but?: RegExp } = {}): Promise<string[]> {
+  await serverIsQuiet();
   const { stdout } = await must(['find', ...watched, '-printf', '%p|%y|%i|%m|%U:%G|%s|%n|%T@|%C@\n']);
   const lines = stdout.split('\n').filter((line) => line !== '' && !notes.test(line) && but?.test(line) !== true);
   const planted = await command(['find', '/', '-xdev', '-maxdepth', '3', '-name', '*PWNED*']);

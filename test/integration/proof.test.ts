@@ -175,14 +175,23 @@ describe('byteback verify', () => {
 
 describe('a restore', () => {
   it('notices what was spoiled after it came over, by name, with exit 3', async () => {
-    // Between the disk and us: an rsync that turns one bit of what it has just written.
+    // Between the disk and us: an rsync that turns one bit of what it has just written, when it has gone on to the next file.
     const bin = `${machine.scratch}/bin`;
     await mkdir(bin);
     const real = (await must(['which', 'rsync'])).stdout.trim();
     const file = `${machine.disk}/out${tree}/old`;
+    const turnOneBit = `touch -r "${file}" "${bin}/time"; printf N | dd of="${file}" conv=notrunc status=none; touch -r "${bin}/time" "${file}"`;
     await writeFile(
       `${bin}/rsync`,
-      `#!/bin/sh\n"${real}" "$@"; status=$?\ncase "$*" in *--dry-run*) ;; *) touch -r "${file}" "${bin}/time"; printf N | dd of="${file}" conv=notrunc status=none; touch -r "${bin}/time" "${file}" ;; esac\nexit $status\n`,
+      [
+        '#!/bin/bash',
+        'set -o pipefail',
+        `"${real}" "$@" | while IFS= read -r line; do`,
+        `  case "$line" in '=>'*/page) ${turnOneBit} ;; esac`,
+        `  printf '%s\\n' "$line"`,
+        'done',
+        '',
+      ].join('\n'),
     );
     await chmod(`${bin}/rsync`, 0o755);
     const env = { PATH: `${bin}:${process.env.PATH}` };
