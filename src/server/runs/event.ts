@@ -29,7 +29,16 @@ export async function recordTransfer(
   const record = requireOpen(await readRecord(store.runFile(client)), end.run);
   const transfer = { endedAt: clock.now().toISOString(), exitCode: end.exitCode, failure: end.failure };
   const transfers = [...record.transfers, transfer].slice(-keptTransfers);
-  await withoutAllowance(store, client, () => writeCurrentRecord(store, { ...record, transfers }));
+  const write = () => withoutAllowance(store, client, () => writeCurrentRecord(store, { ...record, transfers }));
+  await write().catch(async (error: unknown) => {
+    // The transfer itself may have filled the disk. Unrecorded, its end would pass for that of the one before it.
+    const [{ isOutOfSpace, withLastReserves }, { inJournal }] = await Promise.all([
+      import('../prune/reserve.ts'),
+      import('../after-run.ts'),
+    ]);
+    if (!isOutOfSpace(error)) throw error;
+    await inJournal((log) => withLastReserves(store, log, write));
+  });
   if (end.failure === null) return;
   const { what, why } = end.failure;
   await recordEvent(store, {
