@@ -45,7 +45,8 @@ export async function complete(
     await takeSnapshot(store, client, snapshot);
     // A copy that is there has what hooks said afterwards, too.
     if ((await readRecord(store.runRecordFile(client, record.run))) === undefined) await copyRecord(store, record);
-    await recordMended(store, clock, client, record.mending ?? [], snapshot);
+    const userName = deps.config.user;
+    await recordMended(store, clock, { client, snapshot, mending: record.mending ?? [], userName });
     return { ok: true, run: record.run, snapshot };
   } catch (error) {
     throw fullOrElse(error);

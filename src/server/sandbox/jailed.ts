@@ -4,6 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { changesInside } from './inside/changes.ts';
 import { drop } from './inside/drop.ts';
 import { findInside } from './inside/find.ts';
+import { lookInside } from './inside/look.ts';
 import { pickInside } from './inside/pick.ts';
 import { proveFromInside } from './inside/prove.ts';
 import { replay } from './inside/replay.ts';
@@ -22,6 +23,7 @@ const tasks = {
   changes: changesInside,
   pick: pickInside,
   unreadable: unreadableInside,
+  look: lookInside,
 } as const;
 export type JailedTask = keyof typeof tasks;
 

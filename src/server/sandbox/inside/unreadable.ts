@@ -102,8 +102,18 @@ function isSame(stat: BigIntStats, other: ByteName): boolean {
 
 const piece = Buffer.allocUnsafe(1024 * 1024);
 
-/** How many blocks cannot be read; undefined when all can. */
+/** How many blocks cannot be read; undefined when all can, or it has too many holes to be read. */
 function badBlocks(path: ByteName, stat: BigIntStats): number | undefined {
+  const blocks = countBadBlocks(path, stat, { atMost: mostBlocks, isTooLate: () => false });
+  return blocks === 0 ? undefined : blocks;
+}
+
+/** How many blocks cannot be read; undefined when that is not known: it would take too long. */
+export function countBadBlocks(
+  path: ByteName,
+  stat: BigIntStats,
+  { atMost, isTooLate }: { readonly atMost: number; readonly isTooLate: () => boolean },
+): number | undefined {
   if (stat.size > mostBytesOf(stat)) return undefined;
   let file: number;
   try {
@@ -113,7 +123,8 @@ function badBlocks(path: ByteName, stat: BigIntStats): number | undefined {
   }
   let blocks = 0;
   try {
-    for (let at = 0; at < Number(stat.size) && blocks < mostBlocks; ) {
+    for (let at = 0; at < Number(stat.size) && blocks < atMost; ) {
+      if (isTooLate()) return undefined;
       try {
         const read = readSync(file, piece, 0, piece.length, at);
         if (read === 0) break;
@@ -127,5 +138,5 @@ function badBlocks(path: ByteName, stat: BigIntStats): number | undefined {
   } finally {
     closeSync(file);
   }
-  return blocks === 0 ? undefined : blocks;
+  return blocks;
 }
