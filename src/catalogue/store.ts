@@ -3,7 +3,7 @@ import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import * as v from 'valibot';
-import { isMissing, syncDirectory, writeFileAtomically } from '../system/files.ts';
+import { syncDirectory, writeFileAtomically } from '../system/files.ts';
 
 /**
  * The catalogue: what the last completed run held, as its scan found it. Two files in the state directory: the sorted
@@ -42,11 +42,19 @@ export function rulesIdentity(parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 
+/** The catalogues that are there. */
+export interface Kept {
+  /** Those that are whole, the newest first. */
+  readonly catalogues: readonly Catalogue[];
+  /** Whether there was one that is not. */
+  readonly damaged: boolean;
+}
+
 /**
- * All catalogues in the state directory that are whole, the newest first. One of them belongs to the server's generation,
- * or none: the second is there while it is not known which run completed.
+ * All catalogues in the state directory, read through. One of them belongs to the server's generation, or none: the second
+ * is there while it is not known which run completed.
  */
-export async function readCatalogues(stateDir: string): Promise<{ catalogues: Catalogue[]; damaged: boolean }> {
+export async function readCatalogues(stateDir: string): Promise<Kept> {
   const found: { catalogue: Catalogue; writtenAt: number }[] = [];
   let damaged = false;
   for (const name of await readdir(stateDir)) {
@@ -55,7 +63,8 @@ export async function readCatalogues(stateDir: string): Promise<{ catalogues: Ca
     try {
       const meta = v.parse(MetaSchema, JSON.parse(await readFile(join(stateDir, name), 'utf8')));
       const { size, mtimeMs } = await stat(file);
-      if (size !== meta.sizeBytes || !name.includes(meta.run)) throw new Error('torn');
+      const intact = size === meta.sizeBytes && name.includes(meta.run) && (await checksumOf(file)) === meta.crc32;
+      if (!intact) throw new Error('torn');
       found.push({ catalogue: { ...meta, file }, writtenAt: mtimeMs });
     } catch {
       // Corrupt, torn or of another version: it is as good as none, and a full walk makes a new one.
@@ -63,16 +72,6 @@ export async function readCatalogues(stateDir: string): Promise<{ catalogues: Ca
     }
   }
   return { catalogues: found.sort((a, b) => b.writtenAt - a.writtenAt).map(({ catalogue }) => catalogue), damaged };
-}
-
-/** True when a catalogue's records are what was written. Reads all of them. */
-export async function isIntact(catalogue: Catalogue): Promise<boolean> {
-  try {
-    return (await checksumOf(catalogue.file)) === catalogue.crc32;
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw error;
-  }
 }
 
 /** Moves a scan's file into place as the catalogue of a run; those of older runs stay until `forgetOthers`. */

@@ -3,20 +3,21 @@ import { serverPaths } from '../config/paths.ts';
 import { loadServerConfig } from '../config/server-config.ts';
 import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
 import { afterRun, inJournal } from '../server/after-run.ts';
-import { failureOf } from '../server/helper-request.ts';
+import { failureOf, readMessages } from '../server/helper-request.ts';
 import { kickAfterEvents, kickPost } from '../server/post/kick.ts';
-import { answerHelper, type HelperAnswer } from '../server/runs/helper.ts';
-import { openStore, type Store } from '../server/store.ts';
+import { answerHelper, type HelperDeps } from '../server/runs/helper.ts';
+import { openStore } from '../server/store.ts';
 import { freeSpace } from '../system/btrfs.ts';
 import { systemClock } from '../system/clock.ts';
 import { startDetached } from '../system/detached.ts';
 
 /**
  * `byteback-snapshot`: the root helper that opens and closes runs. sudo starts it for the user byteback, without
- * arguments; one JSON request comes in on standard input, one JSON reply goes out. Whoever calls may be an attacker who
- * has taken over that user: nothing but its verbs can be asked for, and none of them deletes.
+ * arguments; JSON requests come in on standard input, a line each, and a line each goes out. It ends with its input, or with the
+ * first request that fails. Whoever calls may be an attacker who has taken over that user: nothing but its verbs can be asked for,
+ * and none of them deletes.
  */
-async function answer(tellNews: (news: { store: Store; hasPings: boolean }) => void): Promise<HelperAnswer> {
+async function serveRequests(): Promise<void> {
   if (process.argv.length > 2) throw new BytebackError('usage', { what: 'byteback-snapshot takes no arguments' });
   if (process.getuid?.() !== 0) {
     throw new BytebackError('usage', {
@@ -27,8 +28,7 @@ async function answer(tellNews: (news: { store: Store; hasPings: boolean }) => v
   const config = await loadServerConfig();
   const store = await openStore(config);
   const clock = systemClock;
-  tellNews({ store, hasPings: config.hasPings ?? false });
-  return answerHelper(process.stdin, {
+  const deps: HelperDeps = {
     config,
     store,
     clock,
@@ -42,25 +42,31 @@ async function answer(tellNews: (news: { store: Store; hasPings: boolean }) => v
       if (freeBytes < (totalBytes * 2 * config.prune.startPercent) / 100) await afterRun({ config, store, clock });
       else startDetached([process.execPath, ...process.execArgv, join(serverPaths.libDir, 'after-run.mjs')]);
     },
-  });
+  };
+  let startedAtMs = Date.now();
+  try {
+    for await (const text of readMessages(process.stdin)) {
+      startedAtMs = Date.now();
+      const { reply, afterwards } = await answerHelper(text, deps);
+      // The snapshot stands; whatever becomes of pruning, the timer prunes again.
+      await afterwards?.().catch((error: unknown) => process.stderr.write(`pruning failed: ${reasonOf(error)}\n`));
+      process.stdout.write(`${JSON.stringify(reply)}\n`);
+      // A process of its own: no mail server can keep anybody here waiting.
+      if ('snapshot' in reply || ('generation' in reply && config.hasPings === true)) kickPost();
+      else await kickAfterEvents(store, startedAtMs);
+    }
+  } catch (error) {
+    answerFailure(error);
+    await kickAfterEvents(store, startedAtMs);
+  }
 }
 
-process.umask(0o022);
-process.chdir('/');
-const startedAtMs = Date.now();
-let news: { store: Store; hasPings: boolean } | undefined;
-try {
-  const { reply, afterwards } = await answer((found) => {
-    news = found;
-  });
-  process.stdout.write(`${JSON.stringify(reply)}\n`);
-  // A process of its own: no mail server can keep anybody here waiting.
-  if ('snapshot' in reply || ('generation' in reply && news?.hasPings === true)) kickPost();
-  // The snapshot stands; whatever becomes of pruning, the timer prunes again.
-  await afterwards?.().catch((error: unknown) => process.stderr.write(`pruning failed: ${reasonOf(error)}\n`));
-} catch (error) {
+function answerFailure(error: unknown): void {
   const failure = failureOf(error);
   process.stdout.write(`${JSON.stringify(failure)}\n`);
   process.exitCode = exitCodes[failure.exit];
 }
-if (news !== undefined) await kickAfterEvents(news.store, startedAtMs);
+
+process.umask(0o022);
+process.chdir('/');
+await serveRequests().catch(answerFailure);

@@ -1,29 +1,29 @@
 import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Totals } from '../catalogue/changes.ts';
 import { forgetOthers, saveCatalogue } from '../catalogue/store.ts';
 import { escapeName, unescapeName } from '../protocol/file-name.ts';
 import {
-  CompleteReplySchema,
   type CompleteRequest,
   type HookOutcome,
   maxMessageBytes,
   type PrepareReply,
-  PrepareReplySchema,
+  type PrepareRequest,
   protocolVersion,
 } from '../protocol/messages.ts';
 import type { RunId } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
-import { writeFileAtomically } from '../system/files.ts';
 import type { Log } from '../system/log.ts';
 import { serializeRules } from './filter-rules.ts';
 import { Growth } from './growth.ts';
 import { readMachineId } from './machine-id.ts';
 import type { Plan } from './plan.ts';
-import { ask, ServerFailure } from './remote.ts';
+import { ServerFailure } from './remote.ts';
 import { readSizes, SentWhole, writeSizes } from './resent.ts';
 import { type CheckPart, nextCheck, tellFindings } from './rolling-check.ts';
 import type { RunReport } from './run-backup.ts';
+import type { RunDialogue } from './run-dialogue.ts';
 import { replayMoves, sendAll, sendChanges, walkAll } from './send-changes.ts';
 import type { KnownChanges, Sending } from './sending.ts';
 import { rememberServer } from './server-says.ts';
@@ -33,6 +33,7 @@ import type { Moved, TransferContext, Unread } from './transfer.ts';
 /** What the steps on the server need to know. */
 export interface OpenRunContext {
   readonly session: Session;
+  readonly dialogue: RunDialogue;
   /** `user@host` as rsync wants it. */
   readonly host: string;
   readonly destination: string;
@@ -82,13 +83,15 @@ export async function openRun(plan: Plan, sending: Sending, context: OpenRunCont
     growth: new Growth(),
     sentWhole: new SentWhole(),
   };
-  let machine: Promise<string | undefined> | undefined;
+  let ready: Ready | undefined;
   for (let again = false; ; again = true) {
-    const prepared = await prepare(sending, context);
-    machine ??= context.collectMachine();
+    const preparing = prepare(sending, context);
+    // What comes next is made ready while the server works.
+    ready ??= await getReady(plan, sending, context, preparing);
+    const prepared = await preparing;
     try {
-      const sent = await send(plan, sending, context, prepared, moved);
-      return await complete(plan, sending, context, prepared, { ...sent, machine: await machine }, moved);
+      const sent = await send(plan, sending, context, { prepared, ready }, moved);
+      return await complete(plan, sending, context, prepared, { ...sent, machine: await ready.machine }, moved);
     } catch (error) {
       if (again || !isNotOpen(error, prepared.run)) throw error;
       context.log.info('the server has this run open no more; it is prepared anew');
@@ -96,17 +99,44 @@ export async function openRun(plan: Plan, sending: Sending, context: OpenRunCont
   }
 }
 
+/** What the transfer and the end of a run need that does not depend on what the server says. */
+interface Ready {
+  readonly machine: Promise<string | undefined>;
+  /** What rsync is told of what is left out. */
+  readonly rulesFile: string;
+  /** For the changes that are hoped for; they may turn out to be others. */
+  readonly check: CheckPart | undefined;
+}
+
+async function getReady(
+  plan: Plan,
+  { changes }: Sending,
+  context: OpenRunContext,
+  meanwhile: Promise<unknown>,
+): Promise<Ready> {
+  // Its failure is heard where it is waited for.
+  meanwhile.catch(() => undefined);
+  const rulesFile = join(context.workDirectory, 'rules');
+  await writeFile(rulesFile, serializeRules(plan.rules), { mode: 0o600 });
+  const machine = context.collectMachine();
+  return { machine, rulesFile, check: changes === undefined ? undefined : checkOf(plan, changes, context) };
+}
+
+function checkOf(plan: Plan, known: KnownChanges, { clock, checkEveryMs }: OpenRunContext): CheckPart {
+  return nextCheck(plan, known, { now: clock.now().getTime(), everyMs: checkEveryMs });
+}
+
 function isNotOpen(error: unknown, run: RunId): boolean {
   return error instanceof ServerFailure && error.exit === 'refused' && error.failure.what === `run ${run} is refused`;
 }
 
 async function prepare(sending: Sending, context: OpenRunContext): Promise<PrepareReply> {
-  const { session, log } = context;
+  const { dialogue, log } = context;
   const machineId = await readMachineId({ installationFile: context.machineIdFile });
   const { changes } = sending;
   const walk = changes === undefined ? await sending.walk() : undefined;
   log.step(`asking ${context.destination} for a run`);
-  const request = {
+  const request: PrepareRequest = {
     protocol: protocolVersion,
     version: context.version,
     machineId,
@@ -114,9 +144,7 @@ async function prepare(sending: Sending, context: OpenRunContext): Promise<Prepa
     files: (changes?.plan ?? walk)?.totals.files ?? 0,
     whole: sending.keepsCatalogue,
   };
-  const prepared = await session.persist('prepare', (connection) =>
-    ask(connection, 'prepare', request, PrepareReplySchema, { timeoutMs: 3_600_000, signal: session.signal }),
-  );
+  const prepared = await dialogue.prepare(request);
   context.onRun(prepared.run);
   log.about?.({ run: prepared.run, client: prepared.client });
   await rememberServer(context.stateDir, prepared);
@@ -144,19 +172,17 @@ async function send(
   plan: Plan,
   sending: Sending,
   context: OpenRunContext,
-  prepared: PrepareReply,
+  { prepared, ready }: { readonly prepared: PrepareReply; readonly ready: Ready },
   moved: Moved,
 ): Promise<Sent> {
   const { log } = context;
-  const rulesFile = join(context.workDirectory, 'rules');
-  await writeFileAtomically(rulesFile, serializeRules(plan.rules), { mode: 0o600 });
   const known = sending.since(prepared.generation);
   const transferContext = (expectedBytes: number): TransferContext => ({
     session: context.session,
     run: prepared.run,
     host: context.host,
     ioTimeoutMs: context.ioTimeoutMs,
-    rulesFile,
+    rulesFile: ready.rulesFile,
     ...(context.bwlimit === undefined ? {} : { bwlimit: context.bwlimit }),
     extraFlags: context.extraFlags,
     log,
@@ -168,8 +194,8 @@ async function send(
     const changed = transferContext(known.plan.send.bytes);
     const moves = await replayMoves(changed, known.plan.moves);
     if (moves === undefined) {
-      const now = context.clock.now().getTime();
-      const check = nextCheck(plan, known, { now, everyMs: context.checkEveryMs });
+      const early = known === sending.changes ? ready.check : undefined;
+      const check = early ?? checkOf(plan, known, context);
       const result = await sendChanges(changed, known.plan.send, check, context.workDirectory);
       tellFindings(check, log);
       const { totals, unsettled } = known.plan;
@@ -245,10 +271,7 @@ async function complete(
     figures,
     ...(isKnown ? {} : { machine }),
   };
-  const { snapshot } = await session.persist('later', (connection) =>
-    // Where space is short the server prunes first, and waits for btrfs to give the space back.
-    ask(connection, 'complete', request, CompleteReplySchema, { timeoutMs: 6 * 3_600_000, signal: session.signal }),
-  );
+  const { snapshot } = await context.dialogue.complete(request);
   await writeSizes(stateDir, sizes);
   // A run of single sources leaves the older catalogue: it still tells which files have another ctime.
   if (sending.keepsCatalogue) await forgetOthers(stateDir, run);

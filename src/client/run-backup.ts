@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readCatalogues } from '../catalogue/store.ts';
 import type { ClientConfig } from '../config/client-config.ts';
 import type { ClientPaths } from '../config/paths.ts';
 import { BytebackError, reasonOf } from '../errors.ts';
@@ -17,6 +18,7 @@ import { collectMachine } from './machine/collect.ts';
 import { openRun } from './open-run.ts';
 import { type LeftOut, makePlan, type Plan } from './plan.ts';
 import type { Resent } from './resent.ts';
+import { openRunDialogue, type RunDialogue } from './run-dialogue.ts';
 import { decideSending } from './sending.ts';
 import { openSession, type Session } from './session.ts';
 import { showPath, toByteString } from './sources.ts';
@@ -109,17 +111,15 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
       directory: workDirectory,
     },
   );
+  const dialogue = openRunDialogue(session);
   try {
     if (!options.dryRun) {
       await hooks.before();
-      // While the tree is scanned. Should it fail, the first step that needs it tries again and says why.
-      session.connect().then(
-        (connection) => connection.startAhead('prepare', { signal }),
-        () => undefined,
-      );
+      dialogue.start();
     }
     const report = await runSteps(options, deps, {
       session,
+      dialogue,
       hooks,
       workDirectory,
       state,
@@ -208,6 +208,7 @@ async function takeLock(paths: ClientPaths): Promise<Lock> {
 
 interface Steps {
   readonly session: Session;
+  readonly dialogue: RunDialogue;
   readonly hooks: ClientHooks;
   readonly workDirectory: string;
   readonly state: RunState;
@@ -218,19 +219,23 @@ interface Steps {
 async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps): Promise<RunReport> {
   const { config, paths, log, clock, signal } = deps;
   const { session, workDirectory, state } = steps;
-  const plan = await makePlan(options, {
-    config,
-    stateDir: paths.stateDir,
-    workingDirectory: deps.workingDirectory ?? '/',
-    workDirectory,
-    log,
-    signal,
-  });
+  // The catalogue is read through while find walks the tree.
+  const [plan, kept] = await Promise.all([
+    makePlan(options, {
+      config,
+      stateDir: paths.stateDir,
+      workingDirectory: deps.workingDirectory ?? '/',
+      workDirectory,
+      log,
+      signal,
+    }),
+    readCatalogues(paths.stateDir),
+  ]);
   state.plan = plan;
   for (const { path, why } of plan.leftOut) log.info(`leaving out ${path}: ${why}`);
   const begunAt = steps.before?.lastSnapshotBegunAt;
-  const sending = await decideSending(plan, {
-    stateDir: paths.stateDir,
+  const sending = decideSending(plan, {
+    kept,
     workDirectory,
     full: options.full ?? false,
     // A run of one source says nothing of the rest, and so is none to compare with.
@@ -266,6 +271,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     // Of what is backed up each night, whatever is named this time.
     collectMachine: () => collectMachine(config.source.map(toByteString), log).catch(() => undefined),
     session,
+    dialogue: steps.dialogue,
     host: steps.host,
     destination: config.destination,
     machineIdFile: paths.machineIdFile,

@@ -1,9 +1,9 @@
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SendPlan } from '../catalogue/changes.ts';
 import type { Move } from '../catalogue/moves.ts';
 import { parentOf } from '../catalogue/record.ts';
 import { ReplayReplySchema } from '../protocol/messages.ts';
-import { writeFileAtomically } from '../system/files.ts';
 import type { RsyncItem } from '../system/rsync-output.ts';
 import type { WalkPlan } from './change-plan.ts';
 import { ask } from './remote.ts';
@@ -64,7 +64,7 @@ export async function sendChanges(
   const { log } = context;
   const list = async (name: string, names: readonly string[]) => {
     const file = join(workDirectory, name);
-    await writeFileAtomically(file, listOf(names), { mode: 0o600 });
+    await writeFile(file, listOf(names), { mode: 0o600 });
     return file;
   };
   for (const { blockSizeBytes, checksum, paths } of send.inPlace) {
@@ -82,7 +82,6 @@ export async function sendChanges(
     log.step(
       `sending ${send.normal.length + send.checksum.length} changes, checking ${directories.length} directories`,
     );
-    await startComplete(context);
     const listed = [...rest, ...send.checksum];
     const isKnown = knownFrom(listed, send.noDirectoryNow);
     const onItem = (item: RsyncItem) => {
@@ -99,7 +98,6 @@ export async function sendChanges(
     const listFile = await list('checksum', namesOf(send.checksum));
     ends.push(await transfer(context, { kind: 'list', listFile, checksum: true }, workDirectory));
   }
-  if (directories.length === 0 && send.bytes <= onePassBytes) await startComplete(context);
   log.step(`sending ${send.normal.length} other changes`);
   ends.push(await transfer(context, { kind: 'list', listFile: await list('changes', namesOf(rest)) }, workDirectory));
   if (directories.length > 0) {
@@ -108,13 +106,6 @@ export async function sendChanges(
     ends.push(await transfer({ ...context, onItem: onFinding }, { kind: 'check', listFile }, workDirectory));
   }
   return together(ends);
-}
-
-/** Before a last pass that is short: what the server needs to complete the run is loaded meanwhile. */
-async function startComplete({ session }: TransferContext): Promise<void> {
-  // Should it fail, the pass tells why.
-  const connection = await session.connect().catch(() => undefined);
-  connection?.startAhead('complete', { signal: session.signal });
 }
 
 /**
@@ -174,7 +165,7 @@ export async function walkAll(
     // rsync's look at size and time alone would miss a file that was rewritten and given its old time again.
     log.step(`comparing ${touched.length} files by checksum`);
     const listFile = join(workDirectory, 'touched');
-    await writeFileAtomically(listFile, listOf(namesOf(touched)), { mode: 0o600 });
+    await writeFile(listFile, listOf(namesOf(touched)), { mode: 0o600 });
     ends.push(await transfer(context, { kind: 'list', listFile, checksum: true }, workDirectory));
   }
   log.step('sending everything else');

@@ -1,10 +1,10 @@
-import { type Catalogue, isIntact, readCatalogues } from '../catalogue/store.ts';
+import type { Catalogue, Kept } from '../catalogue/store.ts';
 import { type ChangePlan, planChanges, planWalk, type WalkPlan } from './change-plan.ts';
 import type { Plan } from './plan.ts';
 
 /** What is compared with what. */
 export interface SendingContext {
-  readonly stateDir: string;
+  readonly kept: Kept;
   readonly workDirectory: string;
   /** Asked for by the person. */
   readonly full: boolean;
@@ -41,26 +41,23 @@ export interface Sending {
 }
 
 /** Decides how much of the tree has to be sent, as far as that is known before the server is asked. */
-export async function decideSending(plan: Plan, context: SendingContext): Promise<Sending> {
-  const { catalogues, damaged } = await readCatalogues(context.stateDir);
+export function decideSending(plan: Plan, context: SendingContext): Sending {
+  const { catalogues, damaged } = context.kept;
   const told = new Map<Catalogue, KnownChanges | string>();
   const changesSince = (catalogue: Catalogue): KnownChanges | string => {
     const known = told.get(catalogue) ?? compareWith(catalogue, plan);
     told.set(catalogue, known);
     return known;
   };
-  const intact: Catalogue[] = [];
-  for (const catalogue of catalogues) if (await isIntact(catalogue)) intact.push(catalogue);
-  const torn = damaged || intact.length < catalogues.length;
-  const [newest] = intact;
+  const [newest] = catalogues;
   const first = newest === undefined ? undefined : changesSince(newest);
   const since = (generation: string | null) => {
-    const catalogue = intact.find(({ run }) => run === generation);
+    const catalogue = catalogues.find(({ run }) => run === generation);
     const why = whyWalk(plan, context, catalogue);
     if (why !== undefined) return why;
     if (generation === null) return 'the last run did not complete, or there was none';
     if (catalogue !== undefined) return changesSince(catalogue);
-    return torn ? 'the catalogue of the last run is damaged' : 'there is no catalogue of the last run';
+    return damaged ? 'the catalogue of the last run is damaged' : 'there is no catalogue of the last run';
   };
   const hoped = newest === undefined ? undefined : since(newest.run);
   let walk: Promise<WalkPlan> | undefined;

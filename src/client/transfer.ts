@@ -1,11 +1,10 @@
-import { open } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { BytebackError } from '../errors.ts';
 import { escapeName } from '../protocol/file-name.ts';
 import { type Failure, OutcomeReplySchema, transferRefusedExitCode } from '../protocol/messages.ts';
 import type { RunId } from '../protocol/names.ts';
-import { writeFileAtomically } from '../system/files.ts';
 import type { Log } from '../system/log.ts';
 import {
   type RsyncConnection,
@@ -83,7 +82,7 @@ export async function transfer(
     [...again].map((name) => `${name === './' || name === '' ? '.' : name}\0`).join(''),
     'latin1',
   );
-  await writeFileAtomically(listFile, list, { mode: 0o600 });
+  await writeFile(listFile, list, { mode: 0o600 });
   context.log.info(`looking again at ${again.size} files and directories with new rights or attributes`);
   const second = await transferOnce(context, { kind: 'list', listFile });
   return {

@@ -5,6 +5,8 @@ import { escapeName } from '../protocol/file-name.ts';
 import { type Failure, maxMessageBytes } from '../protocol/messages.ts';
 import { Refusal } from './refusal.ts';
 
+const newline = 0x0a;
+
 /** No text of a reply is longer: what went wrong may quote what a client sent. */
 const maxTextLength = 4000;
 
@@ -12,32 +14,52 @@ function badRequest(why: string): BytebackError {
   return new BytebackError('usage', { what: 'the request is refused', why });
 }
 
-/** The bytes of one message, to the end of the stream. @throws BytebackError `usage` when it is larger than 1 MiB. */
-async function readMessage(input: Readable): Promise<string> {
-  const chunks: Buffer[] = [];
+/**
+ * The messages of a stream, one a line; what stands after the last newline is one, too, and so is nothing at all, of which the one
+ * who reads it says what is wrong with it.
+ * @throws BytebackError `usage` when one is larger than 1 MiB, or no text.
+ */
+export async function* readMessages(input: Readable): AsyncGenerator<string, undefined> {
+  let chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of input) {
-    length += (chunk as Buffer).length;
+  let any = false;
+  const message = () => {
+    const bytes = Buffer.concat(chunks);
+    chunks = [];
+    length = 0;
+    any = true;
+    try {
+      return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    } catch {
+      // The decoder's own words name no cause that helps.
+      throw badRequest('it is not UTF-8');
+    }
+  };
+  const add = (chunk: Buffer) => {
+    length += chunk.length;
     if (length > maxMessageBytes) throw badRequest(`it is larger than ${maxMessageBytes} bytes`);
-    chunks.push(chunk as Buffer);
+    chunks.push(chunk);
+  };
+  for await (const chunk of input) {
+    let rest = chunk as Buffer;
+    for (let at = rest.indexOf(newline); at >= 0; at = rest.indexOf(newline)) {
+      add(rest.subarray(0, at));
+      yield message();
+      rest = rest.subarray(at + 1);
+    }
+    if (rest.length > 0) add(rest);
   }
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
-  } catch {
-    // The decoder's own words name no cause that helps.
-    throw badRequest('it is not UTF-8');
-  }
+  if (length > 0 || !any) yield message();
 }
 
 /**
- * Reads the one request of a root helper: one JSON value that fits the schema, and nothing after it.
+ * Reads a request: one JSON value that fits the schema, and nothing after it.
  * @throws BytebackError `usage` for everything else.
  */
-export async function readRequest<const Schema extends v.GenericSchema>(
-  input: Readable,
+export function parseRequest<const Schema extends v.GenericSchema>(
+  text: string,
   schema: Schema,
-): Promise<v.InferOutput<Schema>> {
-  const text = await readMessage(input);
+): v.InferOutput<Schema> {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -49,6 +71,35 @@ export async function readRequest<const Schema extends v.GenericSchema>(
   if (result.success) return result.output;
   const [issue] = result.issues;
   throw badRequest(`${v.getDotPath(issue) ?? 'it'}: ${issue.message}`);
+}
+
+/** Reads the one request of a session or a root helper: one line, and nothing after it. @throws as `parseRequest` does. */
+export async function readRequest<const Schema extends v.GenericSchema>(
+  input: Readable,
+  schema: Schema,
+): Promise<v.InferOutput<Schema>> {
+  let request: string | undefined;
+  for await (const text of readMessages(input)) {
+    if (request !== undefined) throw badRequest('it is more than one line');
+    request = text;
+  }
+  return parseRequest(request ?? '', schema);
+}
+
+/** A client that asks for something and then sends no request is not waited for longer. */
+const requestTimeoutMs = 60_000;
+
+/** Reads from a stream, which must not take too long. @throws BytebackError `refused` when it does; the stream is closed then. */
+export async function withinTime<T>(input: Readable, read: () => Promise<T>): Promise<T> {
+  const timer = setTimeout(() => {
+    const why = `within ${requestTimeoutMs / 1000} seconds`;
+    input.destroy(new BytebackError('refused', { what: 'no request came', why }));
+  }, requestTimeoutMs);
+  try {
+    return await read();
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function shortText(text: string): string {

@@ -10,14 +10,23 @@ export interface FileOwnership {
 }
 
 /**
- * Replaces a file's content so that a crash at any moment leaves the old content or the new one, never a part:
- * a temporary file beside it, fsync, rename, fsync of the directory.
+ * Replaces a file's content so that a crash at any moment leaves the old content or the new one, never a part, and the new one from
+ * its return on: `replaceFile`, then fsync of the directory.
  */
 export async function writeFileAtomically(
   path: string,
   content: string | Uint8Array,
   ownership: FileOwnership,
 ): Promise<void> {
+  await replaceFile(path, content, ownership);
+  await syncDirectory(dirname(path));
+}
+
+/**
+ * The same, but that the old content may come back after a crash: a temporary file beside it, fsync, rename. The fsync that
+ * is left out takes 5 to 12 ms on btrfs.
+ */
+export async function replaceFile(path: string, content: string | Uint8Array, ownership: FileOwnership): Promise<void> {
   const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
   const file = await open(temporary, 'wx', 0o600);
   try {
@@ -33,7 +42,6 @@ export async function writeFileAtomically(
     await unlink(temporary).catch(() => undefined);
     throw error;
   }
-  await syncDirectory(dirname(path));
 }
 
 /** Makes the names in a directory durable: without it a rename can be lost with the power. */

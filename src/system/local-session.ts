@@ -1,3 +1,4 @@
+import { openDialogue } from './dialogue.ts';
 import { run } from './run.ts';
 import { type SshConnection, streamCommand } from './ssh.ts';
 
@@ -29,8 +30,7 @@ export function localConnection(argv: readonly [string, ...string[]]): SshConnec
     sessionArgv: argv,
     argvOf,
     alive: true,
-    // Root's own look at the server: nothing is won by it.
-    startAhead: () => undefined,
+    converse: (command, asked) => openDialogue(argvOf(command), { idleMs: 45_000, cwd: '/', ...asked }),
     close: async () => undefined,
     stream: (command, asked) => streamCommand(argvOf(command), asked),
     exec: (command, { input, timeoutMs = 600_000, signal } = {}) =>

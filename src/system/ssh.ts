@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BytebackError } from '../errors.ts';
-import { type Ahead, startAhead } from './ahead.ts';
+import { type Dialogue, openDialogue } from './dialogue.ts';
 import { type RunningProgram, type RunResult, run, start } from './run.ts';
 
 /** Which server, and with what configuration. */
@@ -122,7 +122,7 @@ function commonOptions(target: SshTarget): string[] {
 export const diesWithParent = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
 
 /** The server waits a minute for a request. */
-const aheadMs = 45_000;
+const idleMs = 45_000;
 
 const execTimeoutMs = 600_000;
 
@@ -171,15 +171,13 @@ export function streamCommand(
 export interface SshConnection {
   readonly target: SshTarget;
   /** Runs one command on the server. Every exit code but 255 is returned; 255 is ssh's own and thrown as SshError. */
-  exec(
-    command: string,
-    options?: { input?: ExecInput | Promise<ExecInput>; timeoutMs?: number; signal?: AbortSignal },
-  ): Promise<RunResult>;
+  exec(command: string, options?: { input?: ExecInput; timeoutMs?: number; signal?: AbortSignal }): Promise<RunResult>;
   /**
-   * Starts a command ahead of its request: ssh and the server's side load meanwhile, and the next `exec` of the same command goes on
-   * with it. One that is not asked for within 45 seconds is given up, before the server does so.
+   * Starts a command that is talked to in lines: ssh and the server's side load ahead of the first one. After 45 seconds without a
+   * question it is given up, before the server does so.
+   * @returns a dialogue whose `ask` throws SshError when the connection fails.
    */
-  startAhead(command: string, options?: { signal?: AbortSignal }): void;
+  converse(command: string, options: { maxLineBytes: number; signal?: AbortSignal }): Dialogue;
   /** Runs one command whose answer is read while it comes. */
   stream(command: string, options: { input: string; signal?: AbortSignal }): StreamedCommand;
   /** The same for a command that is talked to while it runs; its standard input may be a file's descriptor. */
@@ -273,7 +271,6 @@ export async function openSsh(
     if (result.exitCode === 255) throw explain(target, `${stderr}\n${result.stderr}`);
     return result;
   };
-  const ahead = new Map<string, Ahead<ExecInput, RunResult> & { readonly stop: AbortController }>();
   return {
     target,
     sessionArgv,
@@ -282,26 +279,23 @@ export async function openSsh(
       return !ended;
     },
     close,
-    startAhead(command, { signal } = {}) {
-      if (ahead.has(command)) return;
-      const stop = new AbortController();
-      const signals = AbortSignal.any([stop.signal, ...(signal === undefined ? [] : [signal])]);
-      // How long it may take is known with its request.
-      const start = (input: Promise<ExecInput>) => exec(command, { input, timeoutMs: 0, signal: signals });
-      ahead.set(command, { ...startAhead(start, { afterMs: aheadMs, nothing: '' }), stop });
-    },
-    async exec(command, options = {}) {
-      const early = ahead.get(command);
-      ahead.delete(command);
-      const input = await options.input;
-      const result = early?.goOn(input ?? '');
-      if (early === undefined || result === undefined) return await exec(command, options);
-      const timer = setTimeout(() => early.stop.abort(), options.timeoutMs ?? execTimeoutMs);
-      try {
-        return await result;
-      } finally {
-        clearTimeout(timer);
-      }
+    exec,
+    converse(command, asked) {
+      const dialogue = openDialogue(argvOf(command), { idleMs, ...asked });
+      return {
+        get isOpen() {
+          return dialogue.isOpen;
+        },
+        end: dialogue.end,
+        ended: dialogue.ended,
+        async ask(line, asking) {
+          const answer = await dialogue.ask(line, asking);
+          if (answer !== undefined || dialogue.isOpen) return answer;
+          const end = await dialogue.ended;
+          if (end.exitCode === 255) throw explain(target, `${stderr}\n${end.stderr}`);
+          return undefined;
+        },
+      };
     },
     stream(command, asked) {
       const streamed = streamCommand(argvOf(command), asked);

@@ -11,7 +11,6 @@ import {
   FindRequestSchema,
   MachineRequestSchema,
   OutcomeRequestSchema,
-  PrepareRequestSchema,
   ProofRequestSchema,
   protocolVersion,
   RedeemRequestSchema,
@@ -22,7 +21,7 @@ import { type ClientName, parseClientName, type RunId } from '../../protocol/nam
 import type { Refusal as Unparsed } from '../../protocol/rsync-options.ts';
 import { tryLock } from '../../system/lock.ts';
 import { authorise } from '../authorise.ts';
-import { failureOf, readRequest } from '../helper-request.ts';
+import { failureOf, readRequest, withinTime } from '../helper-request.ts';
 import { drawFiles, listChanges, listSnapshots, listVersions, writeMatches } from '../listing.ts';
 import { readRegistry } from '../registry.ts';
 import { readMachineText } from '../runs/machine.ts';
@@ -33,6 +32,7 @@ import { type Store, storeAt } from '../store.ts';
 import { type Caller, readLogin, whoIs } from './identify.ts';
 import { type Refused, refuse } from './refuse.ts';
 import { askRoot } from './root-helper.ts';
+import { serveRun } from './serve-run.ts';
 import { requireFewSessions, sessionTitle } from './session-limit.ts';
 import { restore, type Session, type SessionEnd, transfer, workInPlace } from './transfer.ts';
 
@@ -46,13 +46,12 @@ export interface ReceiveCall {
   readonly version: string;
   /** How many the client has open, this one included; unset where nobody counts. */
   readonly sessions?: number;
+  /** Fails when the client may not, or no longer, complete a run in the session in which it opened it. */
+  readonly mayComplete?: () => Promise<void>;
 }
 
 /** With more sessions than a run has, root's helper is not started before its request is there: each takes memory. */
 const mostAhead = 3;
-
-/** A client that asks for something and then sends no request is not waited for longer. */
-const requestTimeoutMs = 60_000;
 
 /** Serves one session: who is it, what does it ask, may it. Gives the exit code; never throws. */
 export async function receive(call: ReceiveCall): Promise<number> {
@@ -90,21 +89,31 @@ export async function receiveLocally(name: string, call: ReceiveCall): Promise<n
 }
 
 async function serve(asked: WireCommand | Unparsed, call: ReceiveCall, who: Refused): Promise<number> {
-  const [login, registry] = await Promise.all([
-    readLogin(call.env['SSH_USER_AUTH']),
-    readRegistry(serverPaths.authorizedKeys),
-  ]);
-  const caller = whoIs(login, registry);
-  const attempt = { caller, address: who.connection?.split(' ')[0], now: new Date(), command: asked };
-  if (caller.role !== 'client') return serveStranger(authorise({ ...attempt, policy: undefined }), caller, call);
+  const address = who.connection?.split(' ')[0];
+  const login = readLogin(call.env['SSH_USER_AUTH']);
+  const caller = await callerNow(login);
+  if (caller.role !== 'client') {
+    const command = authorise({ caller, address, now: new Date(), command: asked, policy: undefined });
+    return serveStranger(command, caller, call);
+  }
   who.client = caller.name;
   if ('run' in asked) who.run = asked.run;
   // Before anything is checked: what is refused counts as well.
   process.title = sessionTitle(caller.name, 'verb' in asked ? asked.verb : 'refused');
   const sessions = requireFewSessions(caller.name);
   const config = await loadServerConfig();
-  const command = authorise({ ...attempt, policy: config.policyOf(caller.name) });
-  return serveClient(command, caller.name, config, { ...call, sessions }, who);
+  const policy = config.policyOf(caller.name);
+  const command = authorise({ caller, address, now: new Date(), command: asked, policy });
+  // A key may have been revoked, and a window closed, since the session began.
+  const mayComplete = async () => {
+    authorise({ caller: await callerNow(login), address, now: new Date(), command: { verb: 'complete' }, policy });
+  };
+  return serveClient(command, caller.name, config, { ...call, sessions, mayComplete }, who);
+}
+
+async function callerNow(login: ReturnType<typeof readLogin>): Promise<Caller> {
+  const [known, registry] = await Promise.all([login, readRegistry(serverPaths.authorizedKeys)]);
+  return whoIs(known, registry);
 }
 
 /** Those who are no client yet: one verb each. */
@@ -136,12 +145,13 @@ async function serveClient(
     case 'ping':
       return reply(call, { ok: true, protocol: protocolVersion, version: call.version, client });
     case 'prepare':
-    case 'complete': {
-      const { verb } = command;
-      const schema = verb === 'prepare' ? PrepareRequestSchema : CompleteRequestSchema;
-      const request = requestOf(call, schema).then((known) => ({ verb, client, request: known }));
-      return relay(call, 'snapshot', ahead ? request : await request);
-    }
+      return serveRun(client, call, ahead);
+    case 'complete':
+      return relay(call, 'snapshot', {
+        verb: 'complete',
+        client,
+        request: await requestOf(call, CompleteRequestSchema),
+      });
     case 'outcome': {
       const { run } = await requestOf(call, OutcomeRequestSchema);
       return reply(call, { ok: true, failure: await whyRefused(store, client, run) });
@@ -229,18 +239,9 @@ async function relay({ writeOut }: ReceiveCall, helper: 'snapshot' | 'register',
   return exitCode;
 }
 
-async function requestOf<const Schema extends v.GenericSchema>(
+function requestOf<const Schema extends v.GenericSchema>(
   { stdin }: ReceiveCall,
   schema: Schema,
 ): Promise<v.InferOutput<Schema>> {
-  const timer = setTimeout(() => {
-    stdin.destroy(
-      new BytebackError('refused', { what: 'no request came', why: `within ${requestTimeoutMs / 1000} seconds` }),
-    );
-  }, requestTimeoutMs);
-  try {
-    return await readRequest(stdin, schema);
-  } finally {
-    clearTimeout(timer);
-  }
+  return withinTime(stdin, () => readRequest(stdin, schema));
 }

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import { BytebackError } from '../../errors.ts';
+import { BytebackError, exitCodes } from '../../errors.ts';
 import { FailureSchema } from '../../protocol/messages.ts';
-import { startAhead } from '../../system/ahead.ts';
+import { openDialogue } from '../../system/dialogue.ts';
 import { run } from '../../system/run.ts';
 
 /** The two helpers that sudo lets this user start, without arguments. */
@@ -13,6 +13,8 @@ const helpers = {
 /** A snapshot writes back all that is dirty first; pruning after it takes its time. */
 const helperTimeoutMs = 3 * 3_600_000;
 
+const maxReplyBytes = 4 * 1024 * 1024;
+
 /** What a helper said: its reply as it came, and the code that goes with it. */
 export interface HelperReply {
   readonly json: string;
@@ -20,37 +22,50 @@ export interface HelperReply {
 }
 
 /**
- * Asks a root helper: one JSON object there, one back. For a promise of a request the helper is started ahead of it.
+ * Asks a root helper: one JSON object there, one back.
  * @throws BytebackError refused when sudo does not let it start, or it answers with something else.
  */
 export async function askRoot(helper: keyof typeof helpers, request: unknown): Promise<HelperReply> {
-  const input =
-    request instanceof Promise ? request.then((known) => JSON.stringify(known) ?? '') : JSON.stringify(request);
   const { stdout, stderr, exitCode } = await run(['sudo', '-n', helpers[helper]], {
-    input,
+    input: JSON.stringify(request),
     accept: Array.from({ length: 256 }, (_, code) => code),
     timeoutMs: helperTimeoutMs,
-    maxOutputBytes: 4 * 1024 * 1024,
+    maxOutputBytes: maxReplyBytes,
   });
   const text = stdout.toString('utf8').trim();
-  if (!isReply(text)) {
-    throw new BytebackError('bug', {
-      what: `byteback-${helper} did not answer on the server`,
-      why: `exit ${exitCode}${stderr.trim() === '' ? '' : `: ${stderr.trim().split('\n').at(-1)?.slice(0, 300)}`}`,
-      fix: 'on the server, run: byteback doctor',
-    });
-  }
+  if (!isReply(text)) throw noReply(helper, { exitCode, stderr });
   return { json: text, exitCode };
 }
 
-/** A helper that waits longer for what it is to do takes memory for nothing. */
-const aheadMs = 10_000;
+function noReply(helper: string, { exitCode, stderr }: { exitCode: number; stderr: string }): BytebackError {
+  return new BytebackError('bug', {
+    what: `byteback-${helper} did not answer on the server`,
+    why: `exit ${exitCode}${stderr.trim() === '' ? '' : `: ${stderr.trim().split('\n').at(-1)?.slice(0, 300)}`}`,
+    fix: 'on the server, run: byteback doctor',
+  });
+}
 
-/** Starts a helper ahead of its request; `ask` goes on with it, or with another one when too much time has passed. */
-export function startHelper(helper: keyof typeof helpers): { ask(request: unknown): Promise<HelperReply> } {
-  const nothing = undefined as unknown;
-  const ahead = startAhead((request: Promise<unknown>) => askRoot(helper, request), { afterMs: aheadMs, nothing });
-  return { ask: (request) => ahead.goOn(request) ?? askRoot(helper, request) };
+/** The helper that opens and closes runs, started ahead of its first request, and for more than one. */
+export interface SnapshotHelper {
+  /** @throws BytebackError as `askRoot` does. */
+  ask(request: unknown): Promise<HelperReply>;
+  end(): void;
+}
+
+/** @param idleMs after so long without a request it is given up, and another one does what it is asked */
+export function openSnapshotHelper(idleMs: number): SnapshotHelper {
+  const dialogue = openDialogue(['sudo', '-n', helpers.snapshot], { idleMs, maxLineBytes: maxReplyBytes });
+  return {
+    async ask(request) {
+      if (!dialogue.isOpen) return askRoot('snapshot', request);
+      const line = await dialogue.ask(JSON.stringify(request), { timeoutMs: helperTimeoutMs });
+      const json = line?.toString('utf8').trim() ?? '';
+      if (!isReply(json)) throw noReply('snapshot', await dialogue.ended);
+      const failure = failureIn({ json, exitCode: 0 });
+      return { json, exitCode: failure === undefined ? 0 : exitCodes[failure.exit] };
+    },
+    end: () => dialogue.end(),
+  };
 }
 
 function isReply(text: string): boolean {

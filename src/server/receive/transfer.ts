@@ -15,7 +15,7 @@ import { startInJail } from '../sandbox/jail.ts';
 import { jailedProgramArgv } from '../sandbox/jailed.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { tooLarge } from '../too-large.ts';
-import { askRoot, failureIn, startHelper } from './root-helper.ts';
+import { askRoot, failureIn, openSnapshotHelper, type SnapshotHelper } from './root-helper.ts';
 import { type Limits, supervise } from './supervise.ts';
 
 /** One session of a client that moves files. */
@@ -34,6 +34,9 @@ export interface SessionEnd {
   readonly exitCode: number;
   readonly failure: BytebackError | undefined;
 }
+
+/** A helper that waits longer for what it is to do takes memory for nothing. */
+const helperIdleMs = 10_000;
 
 /** After a lost connection the old receiver needs a moment to notice. */
 const lockPatienceMs = 5000;
@@ -60,13 +63,14 @@ async function serverSideOf({ idleTimeoutMs }: Session) {
 export async function transfer(session: Session, run: RunId, options: RsyncOptions): Promise<SessionEnd> {
   const { client, store } = session;
   const [lock, serverSide] = await Promise.all([lockOf(session), serverSideOf(session)]);
+  let helper: SnapshotHelper | undefined;
   try {
     // Under the lock: no prepare can come in between.
     const { growth } = requireOpen(await readRecord(store.runFile(client)), run);
     const room = await roomBytes(store.fsDir(client));
     if (room <= 0) return await record(client, run, { exitCode: 1, failure: storeFull(room) });
     const rsync = await startReceiver(session, lock, options, serverSide);
-    const helper = session.ahead ? startHelper('snapshot') : undefined;
+    helper = session.ahead ? openSnapshotHelper(helperIdleMs) : undefined;
     const directory = store.fsDir(client);
     const end = await supervise(
       rsync,
@@ -75,6 +79,7 @@ export async function transfer(session: Session, run: RunId, options: RsyncOptio
     );
     return await record(client, run, end, helper?.ask);
   } finally {
+    helper?.end();
     await lock.release();
   }
 }

@@ -15,7 +15,7 @@ import { listSnapshotNames, type Store } from '../store.ts';
 import { liftAllowance } from './allowance.ts';
 import { lastProvenOf } from './drill.ts';
 import { lockedError } from './prepare.ts';
-import { copyRecord, readRecord, requireClientPlace, requireOpen, writeCurrentRecord } from './record.ts';
+import { copyRecord, readRecord, requireClientPlace, requireOpen, updateCurrentRecord } from './record.ts';
 
 /** rsync's exits after which the tree is whole: all done, some source files unread, some vanished. */
 const wholeExits: readonly number[] = [0, 23, 24];
@@ -80,7 +80,7 @@ async function closeRecord(store: Store, open: RunRecord, request: CompleteReque
     ...(proven === undefined ? {} : { lastProven: proven }),
   };
   await liftAllowance(store, open.client);
-  await writeCurrentRecord(store, record);
+  await updateCurrentRecord(store, record);
   return record;
 }
 

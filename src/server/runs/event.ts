@@ -5,7 +5,7 @@ import type { Clock } from '../../system/clock.ts';
 import { recordEvent } from '../events.ts';
 import type { Store } from '../store.ts';
 import { withoutAllowance } from './allowance.ts';
-import { readRecord, requireClientPlace, requireOpen, writeCurrentRecord } from './record.ts';
+import { readRecord, requireClientPlace, requireOpen, updateCurrentRecord, writeCurrentRecord } from './record.ts';
 
 /** How a transfer ended, as receive tells it. */
 export interface TransferEnd {
@@ -29,7 +29,8 @@ export async function recordTransfer(
   const record = requireOpen(await readRecord(store.runFile(client)), end.run);
   const transfer = { endedAt: clock.now().toISOString(), exitCode: end.exitCode, failure: end.failure };
   const transfers = [...record.transfers, transfer].slice(-keptTransfers);
-  const write = () => withoutAllowance(store, client, () => writeCurrentRecord(store, { ...record, transfers }));
+  const put = end.failure === null ? updateCurrentRecord : writeCurrentRecord;
+  const write = () => withoutAllowance(store, client, () => put(store, { ...record, transfers }));
   await write().catch(async (error: unknown) => {
     // The transfer itself may have filled the disk. Unrecorded, its end would pass for that of the one before it.
     const [{ isOutOfSpace, withLastReserves }, { inJournal }] = await Promise.all([

@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import * as v from 'valibot';
 import type { ServerConfig } from '../../config/server-config.ts';
 import { reasonOf } from '../../errors.ts';
@@ -11,7 +10,7 @@ import {
   ProofRequestSchema,
 } from '../../protocol/messages.ts';
 import { ClientNameSchema, RunIdSchema } from '../../protocol/names.ts';
-import { readRequest } from '../helper-request.ts';
+import { parseRequest } from '../helper-request.ts';
 import { checks, Refusal } from '../refusal.ts';
 import { complete } from './complete.ts';
 import { closeDrill, DrawnSchema, type DrillVerdict, openDrill } from './drill.ts';
@@ -47,7 +46,7 @@ export const HelperRequestSchema = v.variant('verb', [
   v.strictObject({ verb: v.literal('proof'), client: ClientNameSchema, request: ProofRequestSchema }),
 ]);
 
-/** What the helper answers, and what it does after the answer is out. */
+/** What the helper answers, and what it does before the answer goes out, though the answer does not depend on it. */
 export interface HelperAnswer {
   readonly reply: PrepareReply | CompleteReply | DrillVerdict | { readonly ok: true };
   readonly afterwards?: () => Promise<void>;
@@ -59,9 +58,9 @@ export interface HelperDeps extends RunDeps {
   readonly pruneAfterwards: () => Promise<void>;
 }
 
-/** Reads one request and does it. @throws BytebackError with the exit for the caller. */
-export async function answerHelper(input: Readable, deps: HelperDeps): Promise<HelperAnswer> {
-  const request = await readRequest(input, HelperRequestSchema);
+/** Does what one request asks for. @throws BytebackError with the exit for the caller. */
+export async function answerHelper(text: string, deps: HelperDeps): Promise<HelperAnswer> {
+  const request = parseRequest(text, HelperRequestSchema);
   try {
     return await answer(request, deps);
   } catch (error) {

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { BytebackError, reasonOf } from '../../errors.ts';
 import type { ClientName, RunId } from '../../protocol/names.ts';
 import { type RunRecord, RunRecordSchema } from '../../protocol/run-record.ts';
-import { isMissing, writeFileAtomically } from '../../system/files.ts';
+import { isMissing, replaceFile, writeFileAtomically } from '../../system/files.ts';
 import { Refusal } from '../refusal.ts';
 import { makeDirectory, requireRootsDirectory, requireRootsSubvolume, type Store } from '../store.ts';
 
@@ -36,9 +36,20 @@ export async function readRecord(path: string): Promise<RunRecord | undefined> {
   }
 }
 
-/** Writes `current/run.json`; readable for all, changeable for root alone. */
+/**
+ * Writes `current/run.json`; readable for all, changeable for root alone. A run that is opened must stay so whatever happens:
+ * what it changes would else count as the last run's.
+ */
 export async function writeCurrentRecord(store: Store, record: RunRecord): Promise<void> {
   await writeFileAtomically(store.runFile(record.client), textOf(record), { mode: 0o644 });
+}
+
+/**
+ * Writes it anew when nothing is lost should the old one come back with a crash: then the run has one transfer less, or is not
+ * completed yet, and its client is told so. A snapshot makes it last, as it does with everything before it.
+ */
+export async function updateCurrentRecord(store: Store, record: RunRecord): Promise<void> {
+  await replaceFile(store.runFile(record.client), textOf(record), { mode: 0o644 });
 }
 
 /** Writes root's own copy, which stays when the snapshot is pruned. */

@@ -1,0 +1,84 @@
+import type * as v from 'valibot';
+import {
+  type CompleteReply,
+  CompleteReplySchema,
+  type CompleteRequest,
+  maxMessageBytes,
+  type PrepareReply,
+  PrepareReplySchema,
+  type PrepareRequest,
+} from '../protocol/messages.ts';
+import type { Dialogue } from '../system/dialogue.ts';
+import type { SshConnection } from '../system/ssh.ts';
+import { ask, parseReply } from './remote.ts';
+import type { Session } from './session.ts';
+
+/** Making room can take this long before a run is let in. */
+const prepareTimeoutMs = 3_600_000;
+/** Where space is short the server prunes first, and waits for btrfs to give the space back. */
+const completeTimeoutMs = 6 * 3_600_000;
+
+/** What opens a run on the server and closes it: one session of the server's for both, as long as the run is short. */
+export interface RunDialogue {
+  /** Starts it ahead, while the tree is scanned. Should it fail, `prepare` tries again and says why. */
+  start(): void;
+  /** @throws as `ask` does. */
+  prepare(request: PrepareRequest): Promise<PrepareReply>;
+  /** @throws as `ask` does. */
+  complete(request: CompleteRequest): Promise<CompleteReply>;
+}
+
+export function openRunDialogue(session: Session): RunDialogue {
+  const { signal } = session;
+  let current: Dialogue | undefined;
+  const open = (connection: SshConnection) => connection.converse('prepare', { maxLineBytes: maxMessageBytes, signal });
+  return {
+    start() {
+      session.connect().then(
+        (connection) => {
+          current ??= open(connection);
+        },
+        () => undefined,
+      );
+    },
+    prepare(request) {
+      return session.persist('prepare', async (connection) => {
+        const dialogue = current?.isOpen ? current : open(connection);
+        current = undefined;
+        const line = await dialogue.ask(JSON.stringify(request), { timeoutMs: prepareTimeoutMs });
+        const reply = await replyIn(connection, 'prepare', dialogue, line, PrepareReplySchema);
+        current = dialogue;
+        return reply;
+      });
+    },
+    complete(request) {
+      return session.persist('later', async (connection) => {
+        const dialogue = current;
+        // Whatever becomes of it, it is asked for once in there: the server gives the same answer to whoever asks again.
+        current = undefined;
+        const line = dialogue?.isOpen
+          ? await dialogue.ask(JSON.stringify(request), { timeoutMs: completeTimeoutMs })
+          : undefined;
+        if (dialogue !== undefined && line !== undefined) {
+          return await replyIn(connection, 'complete', dialogue, line, CompleteReplySchema);
+        }
+        return await ask(connection, 'complete', request, CompleteReplySchema, {
+          timeoutMs: completeTimeoutMs,
+          signal,
+        });
+      });
+    },
+  };
+}
+
+async function replyIn<Schema extends v.GenericSchema>(
+  connection: SshConnection,
+  command: string,
+  dialogue: Dialogue,
+  line: Buffer | undefined,
+  schema: Schema,
+): Promise<v.InferOutput<Schema>> {
+  // An answer is an answer, whenever its session ends.
+  const end = line === undefined ? await dialogue.ended : { exitCode: 0, stderr: '' };
+  return parseReply(connection.target.host, command, { ...end, stdout: line ?? Buffer.alloc(0) }, schema);
+}
