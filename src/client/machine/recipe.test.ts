@@ -153,7 +153,7 @@ describe('the recipe', () => {
       'mkdir -p /mnt/target/boot/efi && mount /dev/nvme0n1p1 /mnt/target/boot/efi',
       'byteback-restore --restore --all-files --snapshot 2026-11-20T030000Z --to /mnt/target',
       'cp -a /etc/byteback/key /etc/byteback/key.pub /etc/byteback/known_hosts /etc/byteback/ssh_config /mnt/target/etc/byteback/',
-      'for d in dev proc sys run; do mkdir -p /mnt/target/$d && mount --rbind /$d /mnt/target/$d; done',
+      'for d in dev proc sys run; do mkdir -p /mnt/target/$d && mount --rbind --make-rslave /$d /mnt/target/$d; done',
       'mkdir -p -m 1777 /mnt/target/tmp',
       'chroot /mnt/target update-initramfs -u -k all',
       'chroot /mnt/target grub-install',

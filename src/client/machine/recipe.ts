@@ -95,7 +95,8 @@ function bootSteps(machine: Machine): Line[] {
     '# 6. Make it boot. The file systems have their old ids, so that /etc/fstab fits as it is.',
     '# The key that was backed up is the old one, which counts no more.',
     `cp -a /etc/byteback/key /etc/byteback/key.pub /etc/byteback/known_hosts /etc/byteback/ssh_config ${recipeTarget}/etc/byteback/`,
-    `for d in dev proc sys run; do mkdir -p ${recipeTarget}/$d && mount --rbind /$d ${recipeTarget}/$d; done`,
+    // Slaves: where systemd runs every mount is shared, and unmounting these would reach for the rescue system's own.
+    `for d in dev proc sys run; do mkdir -p ${recipeTarget}/$d && mount --rbind --make-rslave /$d ${recipeTarget}/$d; done`,
     // A directory that is left out whole is not in the backup.
     `mkdir -p -m 1777 ${recipeTarget}/tmp`,
     ...ramDisk[initramfs],
