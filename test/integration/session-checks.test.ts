@@ -1,9 +1,10 @@
 import { appendFile, chmod, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type Dialogue, openDialogue } from '../../src/system/dialogue.ts';
 import { command, must } from '../helpers/command.ts';
 import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
-import { type Wire, wireOf, wireWithKey } from '../helpers/wire.ts';
+import { figures, type Wire, wireOf, wireWithKey } from '../helpers/wire.ts';
 
 // What the server asks at each command of each session, over a real sshd: whose key, from where, when, what. The clock is
 // the real one; the windows are laid around it. The whole grid, second by second, is asked of the pure decision in
@@ -175,6 +176,63 @@ describe('a session that may', () => {
     const [program = '', ...ssh] = wire.sshArgv;
     expect((await command([program, '-b', '127.0.0.2', ...ssh, 'byteback@127.0.0.1', 'ping'])).exitCode).toBe(0);
     expect((await command([program, '-b', '127.0.0.1', ...ssh, 'byteback@127.0.0.1', 'ping'])).exitCode).toBe(12);
+  });
+});
+
+describe('a run that is completed in the session that opened it', () => {
+  const open = () =>
+    openDialogue([wire.sshArgv[0] ?? '', ...wire.sshArgv.slice(1), 'byteback@127.0.0.1', 'prepare'], {
+      idleMs: 60_000,
+      maxLineBytes: 1024 * 1024,
+    });
+  const says = async (dialogue: Dialogue, request: unknown) => {
+    const line = await dialogue.ask(JSON.stringify(request), { timeoutMs: 60_000 });
+    return JSON.parse(String(line)) as Record<string, string>;
+  };
+  const opened = async () => {
+    const dialogue = open();
+    const { run: id = '' } = await says(dialogue, commands[0][1]);
+    expect((await wire.push(id, `${tree}/`)).exitCode).toBe(0);
+    return { dialogue, request: { run: id, status: 'ok', unread: [], figures } };
+  };
+
+  it('has a snapshot, and the session ends', async () => {
+    const { dialogue, request } = await opened();
+    const { snapshot } = await says(dialogue, request);
+    expect((await dialogue.ended).exitCode).toBe(0);
+    expect(await readdir(join(web1.place, 'snapshots'))).toContain(snapshot);
+    // Whoever did not hear it may ask again, in a session of its own.
+    expect(JSON.parse((await wire.complete(request.run)).stdout)).toMatchObject({ snapshot });
+  });
+
+  it('can be left, and completed in another session', async () => {
+    const { dialogue, request } = await opened();
+    dialogue.end();
+    expect((await dialogue.ended).exitCode).toBe(0);
+    expect(JSON.parse((await wire.complete(request.run)).stdout)).toMatchObject({ ok: true, run: request.run });
+  });
+
+  it.each([
+    ['is no longer allowed', 'allow = ["prepare", "transfer", "restore"]', 'allow'],
+    ['is too late', wrongTime[0], 'window'],
+  ])('is not, where it %s meanwhile', async (_, line, check) => {
+    const { dialogue, request } = await opened();
+    await policy(line);
+    await forget();
+    const before = await readdir(join(web1.place, 'snapshots'));
+    expect(await says(dialogue, request)).toMatchObject({ ok: false, exit: 'refused', what: 'refused' });
+    expect((await dialogue.ended).exitCode).toBe(12);
+    expect(await readdir(join(web1.place, 'snapshots'))).toEqual(before);
+    expect(await events()).toMatchObject([{ client: 'web1', check }]);
+  });
+
+  it('is not, where the key was revoked meanwhile', async () => {
+    const { dialogue, request } = await opened();
+    const keys = await readFile('/etc/byteback/authorized_keys', 'utf8');
+    await writeFile('/etc/byteback/authorized_keys', keys.replace(/^.* client:web1$/m, ''));
+    expect(await says(dialogue, request)).toMatchObject({ ok: false, exit: 'refused', what: 'refused' });
+    await writeFile('/etc/byteback/authorized_keys', keys);
+    expect(JSON.parse((await wire.complete(request.run)).stdout)).toMatchObject({ ok: true });
   });
 });
 

@@ -96,19 +96,22 @@ async function serve(asked: WireCommand | Unparsed, call: ReceiveCall, who: Refu
     const command = authorise({ caller, address, now: new Date(), command: asked, policy: undefined });
     return serveStranger(command, caller, call);
   }
-  who.client = caller.name;
+  const client = caller.name;
+  who.client = client;
   if ('run' in asked) who.run = asked.run;
   // Before anything is checked: what is refused counts as well.
-  process.title = sessionTitle(caller.name, 'verb' in asked ? asked.verb : 'refused');
-  const sessions = requireFewSessions(caller.name);
+  process.title = sessionTitle(client, 'verb' in asked ? asked.verb : 'refused');
+  const sessions = requireFewSessions(client);
   const config = await loadServerConfig();
-  const policy = config.policyOf(caller.name);
+  const policy = config.policyOf(client);
   const command = authorise({ caller, address, now: new Date(), command: asked, policy });
-  // A key may have been revoked, and a window closed, since the session began.
+  // A key may have been revoked, a window closed and the configuration changed since the session began.
   const mayComplete = async () => {
-    authorise({ caller: await callerNow(login), address, now: new Date(), command: { verb: 'complete' }, policy });
+    const [callerThen, configThen] = await Promise.all([callerNow(login), loadServerConfig()]);
+    const command = { verb: 'complete' } as const;
+    authorise({ caller: callerThen, address, now: new Date(), command, policy: configThen.policyOf(client) });
   };
-  return serveClient(command, caller.name, config, { ...call, sessions, mayComplete }, who);
+  return serveClient(command, client, config, { ...call, sessions, mayComplete }, who);
 }
 
 async function callerNow(login: ReturnType<typeof readLogin>): Promise<Caller> {
