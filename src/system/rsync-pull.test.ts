@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { isRefusal, parseRsyncWords } from '../protocol/rsync-options.ts';
-import { type Pull, parsePullItem, pullArgv } from './rsync-pull.ts';
+import { digestAlgorithmOf, type Pull, parsePullItem, pullArgv } from './rsync-pull.ts';
 
 const pull: Omit<Pull, 'mode'> = {
   sessionArgv: ['ssh', '-F', '/etc/byteback/ssh_config'],
@@ -55,6 +55,22 @@ describe('pullArgv', () => {
   });
 });
 
+test('leaves large files to a pull that makes holes, and is told checksums only when it asks', () => {
+  const most = pullArgv({ ...pull, mode: { kind: 'fresh' }, files: 'most', digests: 'sha1' });
+  expect(most).toEqual(
+    expect.arrayContaining([
+      '--max-size=1048575',
+      '--info=skip1',
+      '--checksum-choice=sha1',
+      '--out-format==%i C%C %l %n',
+    ]),
+  );
+  expect(most).not.toContain('--sparse');
+  const others = pullArgv({ ...pull, mode: { kind: 'fresh' }, files: 'withHoles' });
+  expect(others).toContain('--sparse');
+  expect(others.join(' ')).not.toMatch(/max-size|checksum/);
+});
+
 test.each([
   ['-lHogDtpAXrRSe.iLsfxCIvu --numeric-ids --timeout=60 --files-from=- --from0 . .'],
   ['-nlHogDtpAXrcRe.iLsfxCIvu --numeric-ids --timeout=60 --files-from=- --from0 . .'],
@@ -77,6 +93,10 @@ test('items', () => {
     digest: 'a1'.repeat(16),
     name: Buffer.from('srv/a'),
   });
+  const longer = parsePullItem(`=>f+++++++++ C${'a1'.repeat(20)} 12 srv/a`);
+  expect([longer?.digest, digestAlgorithmOf(longer?.digest ?? '')]).toEqual(['a1'.repeat(20), 'sha1']);
+  expect(digestAlgorithmOf('a1'.repeat(16))).toBe('md5');
+  expect(parsePullItem(`=cd+++++++++ C${' '.repeat(40)} 0 srv/`)).not.toHaveProperty('digest');
   const other = parsePullItem(`=cd+++++++++ C${' '.repeat(32)} 0 srv/`);
   expect(other).toMatchObject({ content: false, name: Buffer.from('srv/') });
   expect(other).not.toHaveProperty('digest');

@@ -8,8 +8,12 @@ import {
   type RsyncErrors,
   type RsyncProgress,
 } from './rsync-output.ts';
-import { start } from './run.ts';
+import { type RunningProgram, start } from './run.ts';
+import { openSlowPipe } from './slow-pipe.ts';
 import { diesWithParent } from './ssh.ts';
+
+/** What Node can compute, too: SHA-1 takes half the time of MD5, and rsync knows it since 3.2.7. */
+export type Digests = 'sha1' | 'md5';
 
 /** One rsync that brings files from a snapshot, or compares them with it. */
 export interface Pull {
@@ -40,8 +44,13 @@ export interface Pull {
         /** Filter rules, NUL-separated: what they let through and the snapshot lacks is an item, too. */
         readonly rulesFile?: string;
       };
+  /**
+   * `most` leaves out large files and tells which. `withHoles` leaves holes where there are zeros. A comparison needs
+   * neither of them.
+   */
+  readonly files?: 'most' | 'withHoles';
   /** Each item says the checksum of the file that came over: see `PullItem.digest`. */
-  readonly digests?: boolean;
+  readonly digests?: Digests;
   /** Tells how far it is, also in the middle of a file: two lines more of each file, which takes time. */
   readonly progress: boolean;
   readonly ioTimeoutMs: number;
@@ -55,7 +64,7 @@ export interface PullItem {
   /** True for a file whose content came over, or would. */
   readonly content: boolean;
   readonly sizeBytes: number;
-  /** MD5 of the whole file, as the server sent it and rsync compared it with what arrived. */
+  /** Of the whole file, as the server sent it and rsync compared it with what arrived; see `digestAlgorithmOf`. */
   readonly digest?: string;
   /** Relative to the directory, as bytes; a directory ends in a slash. */
   readonly name: Buffer;
@@ -71,6 +80,10 @@ export interface PullResult {
   readonly bytes: number;
   /** What only root can make, device nodes above all, when it is not root who runs it. Relative to the directory. */
   readonly skipped: readonly Buffer[];
+  /** One of the two is too old for the digests that were asked for; nothing was done. */
+  readonly lacksDigests: boolean;
+  /** Files that were left out because they are large. Relative to the directory. */
+  readonly large: readonly Buffer[];
   /** Whether any content came over in this attempt. */
   readonly moved: boolean;
 }
@@ -78,12 +91,23 @@ export interface PullResult {
 /** A half-written file must never stand in the place of one that is in use. */
 const partialDirectory = '.byteback-partial';
 
+/**
+ * From this size on, zeros become holes. rsync then writes a kilobyte at a time, which would take longer for small files
+ * than all the rest; and a small one that comes back without its holes takes less than this.
+ */
+export const largeBytes = 1024 * 1024;
+
+/** What a digest of an item was computed with. */
+export function digestAlgorithmOf(digest: string): Digests {
+  return digest.length === 40 ? 'sha1' : 'md5';
+}
+
 /** The arguments of one pull. */
 export function pullArgv(pull: Pull): [string, ...string[]] {
   const { mode } = pull;
   const keepParents = mode.kind !== 'fresh' && mode.keepParents;
   const modeFlags = {
-    fresh: ['--partial', '--sparse'],
+    fresh: ['--partial'],
     over: [
       `--partial-dir=${partialDirectory}`,
       '--force',
@@ -109,10 +133,14 @@ export function pullArgv(pull: Pull): [string, ...string[]] {
     `--files-from=${pull.listFile}`,
     ...(keepParents ? ['--no-implied-dirs'] : []),
     ...modeFlags,
+    ...(pull.files === 'most' ? [`--max-size=${largeBytes - 1}`, '--info=skip1'] : []),
+    ...(pull.files === 'withHoles' ? ['--sparse'] : []),
     `--timeout=${Math.max(1, Math.round(pull.ioTimeoutMs / 1000))}`,
     ...(pull.bwlimit === undefined ? [] : [`--bwlimit=${pull.bwlimit}`]),
-    // What both sides know, and what Node can compute, too; without it they would agree on another one.
-    ...(pull.digests ? ['--checksum-choice=md5', `--out-format=${digestItemFormat}`] : [`--out-format=${itemFormat}`]),
+    // Without a word the two sides would agree on another one.
+    ...(pull.digests === undefined
+      ? [`--out-format=${itemFormat}`]
+      : [`--checksum-choice=${pull.digests}`, `--out-format=${digestItemFormat}`]),
     ...(pull.progress ? ['--info=progress2'] : []),
     '-e',
     pull.sessionArgv.map(quoteForRsh).join(' '),
@@ -125,7 +153,7 @@ export function pullArgv(pull: Pull): [string, ...string[]] {
 
 /** One line of `--out-format`; undefined for every other line. */
 export function parsePullItem(line: string): PullItem | undefined {
-  const match = /^=(.)(.{10}) (?:C([0-9a-f]{32}| {32}) )? *(\d+) (.*)$/.exec(line);
+  const match = /^=(.)(.{10}) (?:C([0-9a-f]{32}|[0-9a-f]{40}| {32}| {40}) )? *(\d+) (.*)$/.exec(line);
   if (match === null) return undefined;
   const [, update = '', flags = '', digest = ' ', size, name = ''] = match;
   return {
@@ -151,61 +179,114 @@ export async function runPull(
   pull: Pull,
   options: { watcher?: PullWatcher; signal?: AbortSignal } = {},
 ): Promise<PullResult> {
-  const rsync = start([...diesWithParent, ...pullArgv(pull)], {
-    stdout: 'pipe',
-    stderr: 'pipe',
-    cwd: '/',
-    env: noEnvironment,
-    detached: true,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  const told = new PullTold(options.watcher ?? {});
+  let rsync: RunningProgram | undefined;
+  // rsync tells of each file by itself: woken each time, we would do little else.
+  const pipe = await openSlowPipe(`${pull.listFile}-told`, (text) => {
+    try {
+      return told.hear(text)?.catch(giveUp);
+    } catch (error) {
+      return giveUp(error);
+    }
   });
+  // Otherwise it would wait for ever for somebody to read what it tells.
+  const giveUp = (error: unknown): never => {
+    rsync?.kill('SIGKILL');
+    throw error;
+  };
   let stderr = '';
-  rsync.stderr?.on('data', (chunk: Buffer) => {
-    // latin1 keeps every byte; what is not ASCII is escaped by rsync anyway.
-    if (stderr.length < keptErrorBytes) stderr += chunk.toString('latin1');
-  });
-  let files = 0;
-  let bytes = 0;
-  let moved = false;
-  const skipped: Buffer[] = [];
-  const take = (line: string): Promise<void> | void => {
+  try {
+    rsync = start([...diesWithParent, ...pullArgv(pull)], {
+      stdout: pipe.writeFd,
+      stderr: 'pipe',
+      cwd: '/',
+      env: noEnvironment,
+      detached: true,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    pipe.started();
+    rsync.stderr?.on('data', (chunk: Buffer) => {
+      // latin1 keeps every byte; what is not ASCII is escaped by rsync anyway.
+      if (stderr.length < keptErrorBytes) stderr += chunk.toString('latin1');
+    });
+    await rsync.ended;
+  } finally {
+    await pipe.end();
+  }
+  await told.end();
+  const { exitCode } = await rsync.ended;
+  const { files, bytes, skipped, large, moved } = told;
+  const lacksDigests = /^unknown checksum name: /m.test(stderr);
+  return { exitCode, errors: parseErrors(stderr), stderr, files, bytes, skipped, large, moved, lacksDigests };
+}
+
+/** What rsync tells on its standard output, understood piece by piece. */
+class PullTold {
+  readonly #watcher: PullWatcher;
+  #rest = '';
+  files = 0;
+  bytes = 0;
+  moved = false;
+  readonly skipped: Buffer[] = [];
+  readonly large: Buffer[] = [];
+
+  constructor(watcher: PullWatcher) {
+    this.#watcher = watcher;
+  }
+
+  /** @returns a promise only when a watcher takes its time. */
+  hear(text: string): Promise<void> | undefined {
+    // Cut by hand: readline takes as long for a line as all the rest of this.
+    const lines = `${this.#rest}${text}`.split(/[\r\n]/);
+    this.#rest = lines.pop() ?? '';
+    return this.#understand(lines, 0);
+  }
+
+  /** Nothing more comes. */
+  async end(): Promise<void> {
+    await this.#understand([this.#rest], 0);
+  }
+
+  #understand(lines: readonly string[], from: number): Promise<void> | undefined {
+    let last: string | undefined;
+    for (let at = from; at < lines.length; at += 1) {
+      const line = lines[at] ?? '';
+      if (/^[ \d]/.test(line)) {
+        // Of how far it is, only the newest counts.
+        last = line;
+        continue;
+      }
+      const done = this.#take(line);
+      if (done !== undefined) {
+        this.#progress(last);
+        return done.then(() => this.#understand(lines, at + 1));
+      }
+    }
+    this.#progress(last);
+    return undefined;
+  }
+
+  #progress(line: string | undefined): void {
+    const progress = line === undefined ? undefined : parseProgress(line);
+    if (progress === undefined) return;
+    if (progress.bytes > 0) this.moved = true;
+    this.#watcher.progress?.(progress);
+  }
+
+  #take(line: string): Promise<void> | undefined {
     const item = parsePullItem(line);
     if (item === undefined) {
       const left = /^skipping non-regular file "(.*)"$/.exec(line)?.[1];
-      if (left !== undefined) skipped.push(decodeRsyncName(left));
-      return;
+      if (left !== undefined) this.skipped.push(decodeRsyncName(left));
+      const large = /^(.*) is over max-size$/.exec(line)?.[1];
+      if (large !== undefined) this.large.push(decodeRsyncName(large));
+      return undefined;
     }
     if (item.content) {
-      files += 1;
-      bytes += item.sizeBytes;
-      moved = true;
+      this.files += 1;
+      this.bytes += item.sizeBytes;
+      this.moved = true;
     }
-    return options.watcher?.item?.(item);
-  };
-  if (rsync.stdout !== null) {
-    rsync.stdout.setEncoding('latin1');
-    let rest = '';
-    // Cut by hand: readline takes as long for a line as all the rest of this.
-    for await (const chunk of rsync.stdout as AsyncIterable<string>) {
-      const lines = `${rest}${chunk}`.split(/[\r\n]/);
-      rest = lines.pop() ?? '';
-      let last: string | undefined;
-      for (const line of lines) {
-        if (/^[ \d]/.test(line)) {
-          // Of how far it is, only the newest counts.
-          last = line;
-          continue;
-        }
-        const done = take(line);
-        if (done !== undefined) await done;
-      }
-      const progress = parseProgress(last ?? '');
-      if (progress === undefined) continue;
-      if (progress.bytes > 0) moved = true;
-      options.watcher?.progress?.(progress);
-    }
-    await take(rest);
+    return this.#watcher.item?.(item) ?? undefined;
   }
-  const { exitCode } = await rsync.ended;
-  return { exitCode, errors: parseErrors(stderr), stderr, files, bytes, skipped, moved };
 }

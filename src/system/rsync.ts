@@ -184,7 +184,7 @@ export async function runRsync(
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
   } catch (error) {
-    pipe?.end();
+    await pipe?.end();
     throw error;
   }
   pipe?.started();
@@ -199,7 +199,7 @@ export async function runRsync(
   }, 100);
   rsync.stdout?.setEncoding('latin1').on('data', told.hear);
   const { exitCode } = await rsync.ended;
-  pipe?.end();
+  await pipe?.end();
   clearInterval(meter);
   told.end();
   const { sentFiles, sentBytes, moved, statsText } = told;

@@ -6,6 +6,8 @@ const calmMs = 25;
 const busyMs = 2;
 /** What one read takes at most: all that a pipe holds. */
 const pipeBytes = 64 * 1024;
+/** Half of what it holds at least: where one user has very many pipes, a new one gets no more than a page. */
+const muchBytes = 2048;
 
 /** A pipe from a program, read now and then and not at each line that it writes. */
 export interface SlowPipe {
@@ -13,18 +15,18 @@ export interface SlowPipe {
   readonly writeFd: number;
   /** The program has it. */
   started(): void;
-  /** The program has ended: gives what is left and closes. Nothing of it is lost. */
-  end(): void;
+  /** The program has ended: gives what is left and closes. Nothing of it is lost. @throws what `onText` failed with. */
+  end(): Promise<void>;
 }
 
 /**
  * A program that writes line by line wakes its reader line by line, and with 100,000 files that costs more than reading
  * them: the program is rsync, which does so whatever --outbuf says. So this reads all there is at intervals.
  * @param path a name that is free for a moment
- * @param onText what came, one byte a character
+ * @param onText what came, one byte a character; while it works on it, nothing more is read, and the program waits in the end
  * @throws ProgramError when no pipe can be made there.
  */
-export async function openSlowPipe(path: string, onText: (text: string) => void): Promise<SlowPipe> {
+export async function openSlowPipe(path: string, onText: (text: string) => Promise<void> | void): Promise<SlowPipe> {
   await run(['mkfifo', '-m', '600', '--', path]);
   let readFd: number;
   let writeFd: number;
@@ -36,19 +38,30 @@ export async function openSlowPipe(path: string, onText: (text: string) => void)
     rmSync(path, { force: true });
   }
   const buffer = Buffer.alloc(pipeBytes);
-  const drain = (): number => {
+  const drain = async (): Promise<number> => {
     let total = 0;
     for (let count = readNow(readFd, buffer); count > 0; count = readNow(readFd, buffer)) {
       total += count;
-      onText(buffer.toString('latin1', 0, count));
+      const done = onText(buffer.toString('latin1', 0, count));
+      if (done !== undefined) await done;
     }
     return total;
   };
-  let timer: NodeJS.Timeout;
-  const later = (ms: number) => {
-    timer = setTimeout(() => later(drain() > pipeBytes / 2 ? busyMs : calmMs), ms);
+  let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
+  const goOn = async (afterMs: number): Promise<void> => {
+    for (let waitMs = afterMs; !isOver; ) {
+      await new Promise<void>((resolve) => {
+        endWait = resolve;
+        timer = setTimeout(resolve, waitMs);
+      });
+      waitMs = (await drain()) >= muchBytes ? busyMs : calmMs;
+    }
   };
-  later(calmMs);
+  let endWait: (() => void) | undefined;
+  const reading = goOn(calmMs);
+  // Told by `end`.
+  reading.catch(() => undefined);
   let isOurs = true;
   const started = () => {
     if (isOurs) closeSync(writeFd);
@@ -57,11 +70,17 @@ export async function openSlowPipe(path: string, onText: (text: string) => void)
   return {
     writeFd,
     started,
-    end() {
+    async end() {
+      isOver = true;
       clearTimeout(timer);
+      endWait?.();
       started();
-      drain();
-      closeSync(readFd);
+      try {
+        await reading;
+        await drain();
+      } finally {
+        closeSync(readFd);
+      }
     },
   };
 }

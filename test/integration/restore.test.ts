@@ -49,6 +49,19 @@ beforeAll(async () => {
   await writeFile(`${tree}/page`, 'third page\n');
   await writeFile(`${tree}/new`, 'only in the third\n');
   await must(['dd', 'if=/dev/urandom', `of=${tree}/deep/large`, 'bs=1M', 'count=60', 'status=none']);
+  // Zeros for the most part, under two names.
+  await must(['truncate', '--size', '8M', `${tree}/deep/er/image`]);
+  await must([
+    'dd',
+    'if=/dev/urandom',
+    `of=${tree}/deep/er/image`,
+    'bs=4k',
+    'seek=1000',
+    'count=1',
+    'conv=notrunc',
+    'status=none',
+  ]);
+  await must(['ln', `${tree}/deep/er/image`, `${tree}/deep/image too`]);
   await backUp();
   names = await machine.snapshots('web1');
 }, 300_000);
@@ -133,10 +146,12 @@ describe('listing', () => {
     expect([from, to]).toEqual(names.slice(1));
     expect(largest.map(({ path, change }) => `${change} ${path.slice(tree.length + 1)}`)).toEqual([
       'added deep/large',
+      'added deep/er/image',
+      'added deep/image too',
       'added new',
       'content page',
     ]);
-    expect(totals.added).toEqual({ paths: 2, bytes: 60 * 1024 ** 2 + 18 });
+    expect(totals.added).toEqual({ paths: 4, bytes: 76 * 1024 ** 2 + 18 });
     const since = await restore('--changed', '--since', names[0] ?? '', '--snapshot', names[1] ?? '');
     expect(since.stdout).toMatch(/^removed +18 bytes +- +.*gone$/m);
     expect(await restore('--changed', '--snapshot', names[0] ?? '')).toExitWith(2);
@@ -172,7 +187,28 @@ describe('listing', () => {
   });
 });
 
+/** How many bytes of a file are not holes. */
+const bytesOnDisk = async (file: string) => (await stat(file)).blocks * 512;
+
 describe('restoring', () => {
+  it('brings an image with its holes, under all its names, alone and among others, anew and over what is there', async () => {
+    const image = `${tree}/deep/er/image`;
+    for (const [out, ...words] of [
+      ['holes', `${tree}/deep`],
+      ['holes', `${tree}/deep`, '--overwrite'],
+      ['holes-alone', image],
+    ] as const) {
+      if (words.length > 1)
+        await must(['dd', 'if=/dev/urandom', `of=${to(out)}${image}`, 'bs=1M', 'count=8', 'status=none']);
+      const outcome = await restore('--restore', '--to', to(out), ...words);
+      expect(outcome).toMatchObject({ exitCode: 0, stderr: '', stdout: expect.stringContaining('by checksums') });
+      expect(await bytesOnDisk(`${to(out)}${image}`)).toBeLessThan(1024 * 1024);
+    }
+    expect(await compareTrees(`${copies[2]}/deep`, `${to('holes')}${tree}/deep`)).toEqual([]);
+    await must(['cmp', `${copies[2]}/deep/er/image`, `${to('holes-alone')}${image}`]);
+    await rm(to('holes'), { recursive: true });
+  });
+
   it('puts a whole snapshot below a directory, identical', async () => {
     const out = to('whole');
     for (const [index, name] of names.entries()) {

@@ -17,12 +17,16 @@ export interface PullReport {
   readonly files: number;
   readonly bytes: number;
   readonly failed: readonly Failed[];
+  /** What a pull of `most` left out; relative to the directory. */
+  readonly large: readonly Buffer[];
 }
 
 /** What is shown and told on the way. */
 export interface PullWatch {
   readonly label?: string;
   readonly expectedBytes?: number;
+  /** What an earlier pull of the same restore has brought. */
+  readonly doneBytes?: number;
   item?(item: PullItem): Promise<void> | void;
   /** After each attempt. @param isCut when another one follows. */
   ended?(isCut: boolean): Promise<void>;
@@ -40,6 +44,8 @@ export async function pullThrough(
 ): Promise<PullReport> {
   let files = 0;
   let bytes = 0;
+  const large = new Map<string, Buffer>();
+  let { digests } = pull;
   for (let state = firstAttempt; ; ) {
     let result: AttemptResult;
     let error: unknown;
@@ -51,14 +57,20 @@ export async function pullThrough(
         // Whether anything moved decides how often it is tried: from the second attempt on that must be known exactly.
         {
           ...pull,
+          ...(digests === undefined ? {} : { digests }),
           sessionArgv: connection.sessionArgv,
           progress: log.showsProgress === true || state !== firstAttempt,
         },
         { watcher: watcherOf(watch, log), signal: session.signal },
       );
       session.signal.throwIfAborted();
+      if (ended.lacksDigests && digests === 'sha1') {
+        digests = 'md5';
+        continue;
+      }
       files += ended.files;
       bytes += ended.bytes;
+      for (const name of ended.large) large.set(name.toString('latin1'), name);
       failed = failuresOf(ended, pull.directory);
       unreadable = /Input\/output error|failed verification/.test(ended.stderr);
       result = {
@@ -84,7 +96,7 @@ export async function pullThrough(
     const isPartial = result.kind === 'rsync' && result.exitCode === 23 && unreadable && !result.diskFull;
     const isOver = next.next === 'go on' || isPartial;
     await watch.ended?.(!isOver);
-    if (isOver) return { files, bytes, failed };
+    if (isOver) return { files, bytes, failed, large: [...large.values()] };
     if (next.next === 'give up') throw error;
     await session.waitFor(next.afterMs, whyOf(error), next.state);
     state = next.state;
@@ -97,10 +109,11 @@ function watcherOf(watch: PullWatch, log: Log) {
     progress: ({ bytes, bytesPerSecond }: { bytes: number; bytesPerSecond: number }) => {
       const { label, expectedBytes } = watch;
       if (label === undefined) return;
-      const left = expectedBytes === undefined ? undefined : Math.max(0, expectedBytes - bytes);
+      const doneBytes = bytes + (watch.doneBytes ?? 0);
+      const left = expectedBytes === undefined ? undefined : Math.max(0, expectedBytes - doneBytes);
       log.progress({
         label,
-        doneBytes: bytes,
+        doneBytes,
         bytesPerSecond,
         ...(expectedBytes === undefined ? {} : { totalBytes: expectedBytes }),
         ...(left === undefined || bytesPerSecond === 0 ? {} : { remainingMs: (left / bytesPerSecond) * 1000 }),

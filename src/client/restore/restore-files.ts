@@ -10,7 +10,7 @@ import type { Session } from '../session.ts';
 import { snapshotOf } from './choice.ts';
 import { differenceInWords, differsOnlyInXattrs } from './differences.ts';
 import { relativeToRoot } from './names.ts';
-import { type Failed, pullThrough } from './pull.ts';
+import { type Failed, type PullReport, pullThrough } from './pull.ts';
 import { hasAllParents, makeTarget, markOf, type Target, whatIsThere } from './target.ts';
 import {
   type Found,
@@ -253,21 +253,25 @@ async function carryOut(
   const isAllNew = pull.mode.kind === 'over' ? pull.mode.checksum : !begun;
   const wrong = new Map<string, Failed>();
   const written = writtenFiles(pull.directory, (name, why) => {
+    if (why === undefined && wrong.size === 0) return;
     const path = `/${escapeName(name)}`;
     // rsync itself brings once more what did not arrive whole.
     if (why === undefined) wrong.delete(path);
     else wrong.set(path, { path, why });
   });
   if (pull.mode.kind === 'fresh') await mark.set();
-  const result = await pullThrough({ ...pull, digests: options.verify && isAllNew }, session, log, {
-    label: 'restoring',
-    ...(expectedBytes === undefined ? {} : { expectedBytes }),
-    item: (item) => {
-      if (item.content) log.info(`/${escapeName(item.name)}`);
-      return written.take(item);
-    },
-    ended: (isCut) => written.finish(isCut),
-  });
+  const bring = (part: Work['pull'], doneBytes: number) =>
+    pullThrough({ ...part, ...(options.verify && isAllNew ? { digests: 'sha1' } : {}) }, session, log, {
+      label: 'restoring',
+      doneBytes,
+      ...(expectedBytes === undefined ? {} : { expectedBytes }),
+      item: (item) => {
+        if (item.content) log.info(`/${escapeName(item.name)}`);
+        return written.take(item);
+      },
+      ended: (isCut) => written.finish(isCut),
+    });
+  const result = await bringAll(pull, bring);
   const failed = new Map(result.failed.map((failure) => [failure.path, failure]));
   for (const [path, failure] of wrong) if (!failed.has(path)) failed.set(path, failure);
   if (options.verify && !isAllNew) {
@@ -287,4 +291,21 @@ async function carryOut(
   await mark.clear();
   const { files, bytes } = options.verify && isAllNew ? written : result;
   return { files, bytes, failed: [...failed.values()] };
+}
+
+/** One pull; and another one for the large files that the first one left out, which come with their holes. */
+async function bringAll(
+  pull: Work['pull'],
+  bring: (part: Work['pull'], doneBytes: number) => Promise<PullReport>,
+): Promise<Omit<PullReport, 'large'>> {
+  const most = await bring({ ...pull, files: 'most' }, 0);
+  if (most.large.length === 0) return most;
+  const listFile = `${pull.listFile}-large`;
+  await writeFile(listFile, Buffer.concat(most.large.flatMap((name) => [name, Buffer.from([0])])), { mode: 0o600 });
+  const large = await bring({ ...pull, listFile, files: 'withHoles' }, most.bytes);
+  return {
+    files: most.files + large.files,
+    bytes: most.bytes + large.bytes,
+    failed: [...most.failed, ...large.failed],
+  };
 }

@@ -2,7 +2,7 @@ import { createHash, hash } from 'node:crypto';
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { reasonOf } from '../../errors.ts';
-import type { PullItem } from '../../system/rsync-pull.ts';
+import { digestAlgorithmOf, type PullItem } from '../../system/rsync-pull.ts';
 
 /** Small files are read at once; a thousand of them a second would be slow one promise after the other. */
 const atOnceBytes = 1024 * 1024;
@@ -23,25 +23,26 @@ export interface WrittenFiles {
 export function writtenFiles(directory: string, tell: (name: Buffer, why: string | undefined) => void): WrittenFiles {
   const top = Buffer.from(directory.endsWith('/') ? directory : `${directory}/`);
   const buffer = Buffer.allocUnsafe(atOnceBytes + 1);
-  let waiting: PullItem | undefined;
+  let waiting: Sent | undefined;
   let [files, bytes] = [0, 0];
-  const judge = (item: PullItem, found: string, isCut = false) => {
+  const judge = (item: Sent, found: string, isCut = false) => {
     if (found === item.digest) {
       files += 1;
       bytes += item.sizeBytes;
       tell(item.name, undefined);
     } else if (!isCut) tell(item.name, 'it differs from the snapshot: content');
   };
-  const look = (item: PullItem, isCut = false): Promise<void> | void => {
+  const look = (item: Sent, isCut = false): Promise<void> | void => {
     const path = Buffer.concat([top, item.name]);
+    const algorithm = digestAlgorithmOf(item.digest);
     try {
-      const small = item.sizeBytes <= atOnceBytes ? digestOfSmall(path, buffer) : undefined;
+      const small = item.sizeBytes <= atOnceBytes ? digestOfSmall(path, item.sizeBytes, buffer, algorithm) : undefined;
       if (small !== undefined) return judge(item, small, isCut);
     } catch (error) {
       if (!isCut) tell(item.name, `it cannot be read after the restore: ${reasonOf(error)}`);
       return;
     }
-    return digestOf(path).then(
+    return digestOf(path, algorithm).then(
       (found) => judge(item, found, isCut),
       (error: unknown) => {
         if (!isCut) tell(item.name, `it cannot be read after the restore: ${reasonOf(error)}`);
@@ -56,7 +57,7 @@ export function writtenFiles(directory: string, tell: (name: Buffer, why: string
       return bytes;
     },
     take(item) {
-      if (!item.content || item.digest === undefined) return;
+      if (!item.content || !isSent(item)) return;
       const before = waiting;
       waiting = item;
       return before === undefined ? undefined : look(before);
@@ -69,23 +70,33 @@ export function writtenFiles(directory: string, tell: (name: Buffer, why: string
   };
 }
 
-/** MD5 of a small file; undefined for what is larger than it was said to be. */
-function digestOfSmall(path: Buffer, buffer: Buffer): string | undefined {
+/** What came with a digest. */
+type Sent = PullItem & { readonly digest: string };
+
+function isSent(item: PullItem): item is Sent {
+  return item.digest !== undefined;
+}
+
+/** Digest of a small file; undefined for what is larger than the buffer, whatever it was said to be. */
+function digestOfSmall(path: Buffer, sizeBytes: number, buffer: Buffer, algorithm: string): string | undefined {
   const file = openSync(path, flags);
   try {
-    let length = 0;
-    for (let read = -1; read !== 0 && length < buffer.length; length += read)
-      read = readSync(file, buffer, length, buffer.length - length, length);
+    // A read that gives less than it was asked for was at the end: as a rule the first one.
+    let length = readSync(file, buffer, 0, sizeBytes + 1, 0);
+    if (length !== sizeBytes) {
+      for (let read = -1; read !== 0 && length < buffer.length; length += read)
+        read = readSync(file, buffer, length, buffer.length - length, length);
+    }
     if (length > atOnceBytes) return undefined;
-    return hash('md5', buffer.subarray(0, length), 'hex');
+    return hash(algorithm, buffer.subarray(0, length), 'hex');
   } finally {
     closeSync(file);
   }
 }
 
-async function digestOf(path: Buffer): Promise<string> {
+async function digestOf(path: Buffer, algorithm: string): Promise<string> {
   const file: FileHandle = await open(path, flags);
-  const md5 = createHash('md5');
-  for await (const chunk of file.createReadStream({ highWaterMark: 1024 * 1024 })) md5.update(chunk as Buffer);
-  return md5.digest('hex');
+  const digest = createHash(algorithm);
+  for await (const chunk of file.createReadStream({ highWaterMark: 1024 * 1024 })) digest.update(chunk as Buffer);
+  return digest.digest('hex');
 }
