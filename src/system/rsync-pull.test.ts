@@ -1,6 +1,19 @@
-import { describe, expect, test } from 'vitest';
+import { hash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { isRefusal, parseRsyncWords } from '../protocol/rsync-options.ts';
-import { digestAlgorithmOf, type Pull, parsePullItem, pullArgv } from './rsync-pull.ts';
+import {
+  digestAlgorithmOf,
+  largeBytes,
+  type Pull,
+  type PullItem,
+  type PullRequest,
+  parsePullItem,
+  pullArgv,
+  runPull,
+} from './rsync-pull.ts';
 
 const pull: Omit<Pull, 'mode'> = {
   sessionArgv: ['ssh', '-F', '/etc/byteback/ssh_config'],
@@ -102,4 +115,71 @@ test('items', () => {
   expect(other).not.toHaveProperty('digest');
   expect(parsePullItem('=cd+++++++++ 0 srv/')).toMatchObject({ content: false, name: Buffer.from('srv/') });
   expect(parsePullItem('sent 5 bytes')).toBeUndefined();
+});
+
+describe('a pull from this machine', () => {
+  let directory = '';
+  let local: Pull;
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'byteback-pull-'));
+    const rsh = join(directory, 'rsh');
+    writeFileSync(rsh, '#!/bin/sh\nshift\nexec "$@"\n', { mode: 0o755 });
+    mkdirSync(join(directory, 'out'));
+    writeFileSync(join(directory, 'small'), 'small');
+    writeFileSync(join(directory, 'large'), Buffer.alloc(largeBytes));
+    const listFile = join(directory, 'list');
+    const out = join(directory, 'out');
+    local = {
+      ...pull,
+      sessionArgv: [rsh],
+      host: 'h',
+      remoteCommand: 'rsync',
+      listFile,
+      directory: out,
+      mode: { kind: 'fresh' },
+    };
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+  const list = (...names: string[]) => Buffer.from(names.map((name) => `${directory.slice(1)}/${name}\0`).join(''));
+  const there = () => readdirSync(join(directory, 'out'));
+
+  test('that was started ahead writes nothing before it has its list, and then what is in it', async () => {
+    const { promise: request, resolve } = Promise.withResolvers<PullRequest | undefined>();
+    const result = runPull({ ...local, files: 'most', digests: 'sha1' }, { request });
+    await new Promise((resolved) => setTimeout(resolved, 300));
+    expect(there()).toEqual([]);
+    const items: PullItem[] = [];
+    resolve({ list: list('small', 'large'), watcher: { item: (item) => void items.push(item) } });
+    expect(await result).toMatchObject({
+      exitCode: 0,
+      files: 1,
+      bytes: 5,
+      large: [Buffer.from(`${directory.slice(1)}/large`)],
+      lacksDigests: false,
+    });
+    expect(items.find(({ content }) => content)?.digest).toBe(hash('sha1', 'small'));
+    expect(readFileSync(`${directory}/out${directory}/small`, 'utf8')).toBe('small');
+  });
+
+  test('that was started ahead and is given up ends, and has written nothing', async () => {
+    const result = await runPull(local, { request: Promise.resolve(undefined) });
+    expect(result).toMatchObject({ exitCode: 137, files: 0, moved: false });
+    expect(there()).toEqual([]);
+  });
+
+  test('from an rsync that does not know the checksum says so', async () => {
+    writeFileSync(local.sessionArgv[0] ?? '', '#!/bin/sh\necho "unknown checksum name: sha1" >&2\nexit 4\n');
+    writeFileSync(local.listFile, list('small'));
+    expect(await runPull({ ...local, digests: 'sha1' })).toMatchObject({ lacksDigests: true });
+  });
+
+  test('ends when who watches it fails, with that error', async () => {
+    writeFileSync(local.listFile, list('small', 'large'));
+    const watcher = {
+      item: () => {
+        throw new Error('seen enough');
+      },
+    };
+    await expect(runPull(local, { watcher })).rejects.toThrow('seen enough');
+  });
 });

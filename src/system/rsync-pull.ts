@@ -102,8 +102,8 @@ export function digestAlgorithmOf(digest: string): Digests {
   return digest.length === 40 ? 'sha1' : 'md5';
 }
 
-/** The arguments of one pull. */
-export function pullArgv(pull: Pull): [string, ...string[]] {
+/** The arguments of one pull. @param listFile `-` for standard input */
+export function pullArgv(pull: Pull, listFile = pull.listFile): [string, ...string[]] {
   const { mode } = pull;
   const keepParents = mode.kind !== 'fresh' && mode.keepParents;
   const modeFlags = {
@@ -130,7 +130,7 @@ export function pullArgv(pull: Pull): [string, ...string[]] {
     '--numeric-ids',
     '--modify-window=-1',
     '--from0',
-    `--files-from=${pull.listFile}`,
+    `--files-from=${listFile}`,
     ...(keepParents ? ['--no-implied-dirs'] : []),
     ...modeFlags,
     ...(pull.files === 'most' ? [`--max-size=${largeBytes - 1}`, '--info=skip1'] : []),
@@ -174,12 +174,25 @@ export interface PullWatcher {
 
 const keptErrorBytes = 4 * 1024 * 1024;
 
-/** Runs one pull to its end, whatever that is. @throws ProgramError when rsync is not installed. */
+/** What a pull that was started ahead waits for. */
+export interface PullRequest {
+  /** What is in the list. */
+  readonly list: Buffer;
+  readonly watcher: PullWatcher;
+}
+
+/**
+ * Runs one pull to its end, whatever that is.
+ * @param options.request when it is given, the list file need not be there: both sides start, and wait for this. They are
+ * ended when it turns out to be undefined.
+ * @throws ProgramError when rsync is not installed.
+ */
 export async function runPull(
   pull: Pull,
-  options: { watcher?: PullWatcher; signal?: AbortSignal } = {},
+  options: { watcher?: PullWatcher; signal?: AbortSignal; request?: Promise<PullRequest | undefined> } = {},
 ): Promise<PullResult> {
   const told = new PullTold(options.watcher ?? {});
+  const { request } = options;
   let rsync: RunningProgram | undefined;
   // rsync tells of each file by itself: woken each time, we would do little else.
   const pipe = await openSlowPipe(`${pull.listFile}-told`, (text) => {
@@ -196,7 +209,8 @@ export async function runPull(
   };
   let stderr = '';
   try {
-    rsync = start([...diesWithParent, ...pullArgv(pull)], {
+    rsync = start([...diesWithParent, ...pullArgv(pull, request === undefined ? pull.listFile : '-')], {
+      stdin: request === undefined ? 'ignore' : 'pipe',
       stdout: pipe.writeFd,
       stderr: 'pipe',
       cwd: '/',
@@ -208,6 +222,13 @@ export async function runPull(
     rsync.stderr?.on('data', (chunk: Buffer) => {
       // latin1 keeps every byte; what is not ASCII is escaped by rsync anyway.
       if (stderr.length < keptErrorBytes) stderr += chunk.toString('latin1');
+    });
+    // When it ends before it has read all of it: why, is told by its end.
+    rsync.stdin?.on('error', () => undefined);
+    void request?.then((known) => {
+      if (known === undefined) return rsync?.kill('SIGKILL');
+      told.watcher = known.watcher;
+      rsync?.stdin?.end(known.list);
     });
     await rsync.ended;
   } finally {
@@ -222,7 +243,7 @@ export async function runPull(
 
 /** What rsync tells on its standard output, understood piece by piece. */
 class PullTold {
-  readonly #watcher: PullWatcher;
+  watcher: PullWatcher;
   #rest = '';
   files = 0;
   bytes = 0;
@@ -231,7 +252,7 @@ class PullTold {
   readonly large: Buffer[] = [];
 
   constructor(watcher: PullWatcher) {
-    this.#watcher = watcher;
+    this.watcher = watcher;
   }
 
   /** @returns a promise only when a watcher takes its time. */
@@ -270,7 +291,7 @@ class PullTold {
     const progress = line === undefined ? undefined : parseProgress(line);
     if (progress === undefined) return;
     if (progress.bytes > 0) this.moved = true;
-    this.#watcher.progress?.(progress);
+    this.watcher.progress?.(progress);
   }
 
   #take(line: string): Promise<void> | undefined {
@@ -287,6 +308,6 @@ class PullTold {
       this.bytes += item.sizeBytes;
       this.moved = true;
     }
-    return this.#watcher.item?.(item) ?? undefined;
+    return this.watcher.item?.(item) ?? undefined;
   }
 }

@@ -239,6 +239,40 @@ describe('restoring', () => {
     expect((await must(['ls', `${there}/deep`])).stdout).toBe('er\n');
   });
 
+  it('starts with the snapshot of the last run while it asks which is meant, and takes nothing from there when it is another', async () => {
+    const lastRun = JSON.parse(await readFile(`${client.stateDir}/last-run.json`, 'utf8')) as { snapshot: string };
+    expect(lastRun.snapshot).toBe(names[2]);
+    try {
+      // The right one; an older one; one that the server has no more.
+      for (const [round, [guess, pulls]] of [
+        [names[2], 1] as const,
+        [names[1], 2] as const,
+        ['2020-01-01T000000Z', 2] as const,
+      ].entries()) {
+        await writeFile(`${client.stateDir}/last-run.json`, JSON.stringify({ ...lastRun, snapshot: guess }));
+        const cwd = to(`guess-${round}`);
+        await mkdir(cwd);
+        const words = ['--restore', '--debug', `${tree}/page`, `${tree}/gone`];
+        const outcome = await client.runWith(
+          { cwd },
+          'byteback-restore',
+          ...words,
+          ...(round === 0 ? ['--snapshot', names[2] ?? ''] : []),
+        );
+        expect(outcome.exitCode).toBe(round === 0 ? 3 : 0);
+        expect(outcome.stderr.match(/\+ setpriv .* rsync /g)).toHaveLength(round === 0 ? 1 : pulls + 1);
+        expect(await readFile(`${cwd}/${names[2]}${tree}/page`, 'utf8')).toBe('third page\n');
+        // What is gone comes from the last that holds it, and nothing else is made for it.
+        expect((await must(['ls', cwd])).stdout.split('\n').filter(Boolean)).toEqual(
+          round === 0 ? [names[2]] : [names[0], names[2]],
+        );
+        if (round > 0) expect((await must(['ls', `${cwd}/${names[0]}${tree}`])).stdout).toBe('gone\n');
+      }
+    } finally {
+      await writeFile(`${client.stateDir}/last-run.json`, JSON.stringify(lastRun));
+    }
+  });
+
   it('writes over nothing that is there, unless asked to', async () => {
     const words = ['--restore', '--snapshot', names[0] ?? '', '--to', to('named-2'), 'page'];
     expect(await restore(...words)).toExitWith(0);

@@ -1,8 +1,9 @@
+import { readFile } from 'node:fs/promises';
 import { BytebackError } from '../../errors.ts';
 import { escapeName } from '../../protocol/file-name.ts';
 import type { Log } from '../../system/log.ts';
 import { rsyncExitMeanings } from '../../system/rsync.ts';
-import { type Pull, type PullItem, type PullResult, runPull } from '../../system/rsync-pull.ts';
+import { type Pull, type PullItem, type PullRequest, type PullResult, runPull } from '../../system/rsync-pull.ts';
 import { type AttemptResult, decideNext, firstAttempt } from '../attempts.ts';
 import { attemptResultOf, type Session, whyOf } from '../session.ts';
 
@@ -30,22 +31,28 @@ export interface PullWatch {
   item?(item: PullItem): Promise<void> | void;
   /** After each attempt. @param isCut when another one follows. */
   ended?(isCut: boolean): Promise<void>;
+  /** The first attempt, where it was started ahead. */
+  readonly early?: EarlyPull;
+}
+
+/** What is known of a pull before there is a connection. */
+export type AskedPull = Omit<Pull, 'sessionArgv' | 'progress'>;
+
+/** The first attempt of a pull, started before it was known what it is to bring; see `early-pull.ts`. */
+export interface EarlyPull {
+  goOn(request: PullRequest): Promise<PullResult>;
 }
 
 /**
  * One pull to its end: when the connection is lost it is tried again and goes on where it was.
  * @throws BytebackError when it cannot be done: refused, no space here, the connection lost for good.
  */
-export async function pullThrough(
-  pull: Omit<Pull, 'sessionArgv' | 'progress'>,
-  session: Session,
-  log: Log,
-  watch: PullWatch,
-): Promise<PullReport> {
+export async function pullThrough(pull: AskedPull, session: Session, log: Log, watch: PullWatch): Promise<PullReport> {
   let files = 0;
   let bytes = 0;
   const large = new Map<string, Buffer>();
   let { digests } = pull;
+  let { early } = watch;
   for (let state = firstAttempt; ; ) {
     let result: AttemptResult;
     let error: unknown;
@@ -53,16 +60,19 @@ export async function pullThrough(
     let unreadable = false;
     try {
       const connection = await session.connect();
-      const ended = await runPull(
-        // Whether anything moved decides how often it is tried: from the second attempt on that must be known exactly.
-        {
-          ...pull,
-          ...(digests === undefined ? {} : { digests }),
-          sessionArgv: connection.sessionArgv,
-          progress: log.showsProgress === true || state !== firstAttempt,
-        },
-        { watcher: watcherOf(watch, log), signal: session.signal },
-      );
+      const asked = { ...pull, ...(digests === undefined ? {} : { digests }) };
+      const watcher = watcherOf(watch, log);
+      const first = early;
+      early = undefined;
+      // Whether anything moved decides how often it is tried: from the second attempt on that must be known exactly.
+      const progress = log.showsProgress === true || state !== firstAttempt;
+      const ended =
+        first === undefined
+          ? await runPull(
+              { ...asked, sessionArgv: connection.sessionArgv, progress },
+              { watcher, signal: session.signal },
+            )
+          : await first.goOn({ list: await readFile(pull.listFile), watcher });
       session.signal.throwIfAborted();
       if (ended.lacksDigests && digests === 'sha1') {
         digests = 'md5';
@@ -140,10 +150,7 @@ function failuresOf({ errors, skipped }: PullResult, directory: string): Failed[
 }
 
 /** Why a pull that failed did so; not thrown when there is another attempt. */
-function explain(
-  { exitCode, errors, stderr }: PullResult,
-  { directory, remoteCommand }: Omit<Pull, 'sessionArgv' | 'progress'>,
-): BytebackError {
+function explain({ exitCode, errors, stderr }: PullResult, { directory, remoteCommand }: AskedPull): BytebackError {
   const said = escapeName(errors.cause);
   const meaning = rsyncExitMeanings[exitCode] ?? `rsync exited ${exitCode}`;
   if (errors.diskFull) {

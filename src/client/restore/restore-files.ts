@@ -6,12 +6,14 @@ import { parseDestination, rsyncHost } from '../../protocol/destination.ts';
 import { escapeName } from '../../protocol/file-name.ts';
 import { type SnapshotName, snapshotNameAt } from '../../protocol/names.ts';
 import type { Pull } from '../../system/rsync-pull.ts';
+import { readLastRun } from '../last-run.ts';
 import type { Session } from '../session.ts';
+import { carryOut, type Work } from './carry-out.ts';
 import { snapshotOf } from './choice.ts';
-import { differenceInWords, differsOnlyInXattrs } from './differences.ts';
-import { relativeToRoot } from './names.ts';
-import { type Failed, type PullReport, pullThrough } from './pull.ts';
-import { hasAllParents, makeTarget, markOf, type Target, whatIsThere } from './target.ts';
+import { startPullAhead, type WaitingPull } from './early-pull.ts';
+import { absolutePath, isPattern, relativeToRoot } from './names.ts';
+import { type AskedPull, type Failed, pullThrough } from './pull.ts';
+import { hasAllParents, markOf, type Target, whatIsThere } from './target.ts';
 import {
   type Found,
   findVersions,
@@ -23,7 +25,6 @@ import {
   type WhichVersions,
   wishOf,
 } from './versions.ts';
-import { writtenFiles } from './written.ts';
 
 /** What to restore, where to, and how carefully. */
 export interface RestoreOptions extends WhichVersions {
@@ -66,14 +67,18 @@ export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): 
   if (process.getuid?.() !== 0) deps.log.warn('not run by root: everything restored will be yours, whoever owned it');
   const session = openRestoreSession(deps, true);
   const temporary = await mkdtemp(join(tmpdir(), 'byteback-restore-'));
+  let early: WaitingPull | undefined;
   try {
+    early = await startProbable(options, session, temporary, deps);
     const { targets, missing, expectedBytes } = await planTargets(options, session, deps);
     const works: Work[] = [];
     for (const target of targets) works.push(await prepareTarget(target, options, session, temporary, deps));
+    if (!works.some((work) => isSame(early, work))) await early?.giveUp();
     const failed: Failed[] = [...missing];
     let files = 0;
     let bytes = 0;
-    for (const work of works) {
+    for (const prepared of works) {
+      const work = isSame(early, prepared) ? { ...prepared, early } : prepared;
       const result = await carryOut(work, options, session, deps, expectedBytes);
       files += result.files;
       bytes += result.bytes;
@@ -92,6 +97,7 @@ export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): 
       failed,
     };
   } finally {
+    await early?.giveUp();
     await session.close();
     await rm(temporary, { recursive: true, force: true });
   }
@@ -156,12 +162,54 @@ function directoryFor(options: RestoreOptions, snapshot: SnapshotName, several: 
   return options.to === undefined || several ? join(to, snapshot) : to;
 }
 
-/** One target, looked at and agreed on. */
-interface Work {
-  readonly target: Target;
-  readonly pull: Omit<Pull, 'sessionArgv' | 'progress'>;
-  /** This very restore was begun before, and cut. */
-  readonly begun: boolean;
+/** What all pulls of a target have in common. */
+function askedOf(target: Target, temporary: string, { config }: RestoreDeps): Omit<AskedPull, 'mode'> {
+  return {
+    host: rsyncHost(parseDestination(config.destination)),
+    remoteCommand: `restore ${target.snapshot}`,
+    listFile: join(temporary, target.snapshot),
+    directory: target.directory,
+    ioTimeoutMs: config.ioTimeoutMs,
+    ...(config.bwlimit === undefined ? {} : { bwlimit: config.bwlimit }),
+  };
+}
+
+/**
+ * Starts what will probably be pulled: from the snapshot of the last run, to where nothing is yet. Undefined where it is not
+ * so plain.
+ */
+async function startProbable(
+  options: RestoreOptions,
+  session: Session,
+  temporary: string,
+  deps: RestoreDeps,
+): Promise<WaitingPull | undefined> {
+  if (options.inPlace || options.all || options.at !== undefined) return undefined;
+  // On the server itself the last run is not this client's.
+  const snapshot = deps.local === undefined ? (await readLastRun(deps.paths.lastRun))?.snapshot : undefined;
+  if (snapshot === undefined || snapshot === null) return undefined;
+  // The server has an event of each session that asks for a snapshot that is not there.
+  if (![undefined, 'latest', snapshot].includes(options.snapshot)) return undefined;
+  const paths = options.paths.map((path) => absolutePath(path, deps.workingDirectory));
+  if (paths.some(isPattern)) return undefined;
+  const names = paths.length === 0 ? [Buffer.from('./')] : paths.map((path) => relativeToRoot(path));
+  const target = { directory: directoryFor(options, snapshot, false, deps), snapshot, names };
+  if ((await markOf(target, deps.paths.stateDir).isSet()) || (await whatIsThere(target)) !== undefined)
+    return undefined;
+  const digests = options.verify ? ({ digests: 'sha1' } as const) : {};
+  const pull = { ...askedOf(target, temporary, deps), mode: { kind: 'fresh' }, files: 'most', ...digests } as const;
+  return startPullAhead(pull, session, deps.log);
+}
+
+/** Whether what was started is what is wanted. */
+function isSame(early: WaitingPull | undefined, { pull, begun }: Work): early is WaitingPull {
+  return (
+    early?.waits === true &&
+    !begun &&
+    pull.mode.kind === 'fresh' &&
+    pull.remoteCommand === early.pull.remoteCommand &&
+    pull.directory === early.pull.directory
+  );
 }
 
 /** Checks what is there before anything is written, and asks where something would be replaced. */
@@ -172,18 +220,12 @@ async function prepareTarget(
   temporary: string,
   deps: RestoreDeps,
 ): Promise<Work> {
-  const { config, paths, clock, log } = deps;
-  const listFile = join(temporary, target.snapshot);
-  await writeFile(listFile, Buffer.concat(target.names.flatMap((name) => [name, Buffer.from([0])])), { mode: 0o600 });
+  const { paths, clock, log } = deps;
+  const common = askedOf(target, temporary, deps);
+  await writeFile(common.listFile, Buffer.concat(target.names.flatMap((name) => [name, Buffer.from([0])])), {
+    mode: 0o600,
+  });
   const keepParents = options.inPlace && (await hasAllParents(target));
-  const common = {
-    host: rsyncHost(parseDestination(config.destination)),
-    remoteCommand: `restore ${target.snapshot}`,
-    listFile,
-    directory: target.directory,
-    ioTimeoutMs: config.ioTimeoutMs,
-    ...(config.bwlimit === undefined ? {} : { bwlimit: config.bwlimit }),
-  };
   const suffix = options.overwrite ? undefined : `.before-${snapshotNameAt(clock.now())}`;
   if (options.inPlace) {
     await agreeToReplace({ ...common, mode: { kind: 'compare', keepParents } }, suffix, options, session, deps);
@@ -209,7 +251,7 @@ const shownReplaced = 20;
 
 /** Shows what a restore in place would replace, and asks. */
 async function agreeToReplace(
-  compare: Omit<Pull, 'sessionArgv' | 'progress'>,
+  compare: AskedPull,
   suffix: string | undefined,
   options: RestoreOptions,
   session: Session,
@@ -235,77 +277,4 @@ async function agreeToReplace(
       : `What is replaced is kept beside it, with ${suffix} at its name.`;
   if (await confirm(`Replace ${replaced.length}, and make ${created} anew? ${kept}`)) return;
   throw new BytebackError('usage', { what: 'nothing was restored', why: 'the answer was no' });
-}
-
-/** Brings the files of one target, and compares. */
-async function carryOut(
-  { target, pull, begun }: Work,
-  options: RestoreOptions,
-  session: Session,
-  { log, paths }: RestoreDeps,
-  expectedBytes: number | undefined,
-): Promise<{ files: number; bytes: number; failed: Failed[] }> {
-  log.step(`restoring from ${target.snapshot} to ${escapeName(target.directory)}`);
-  await makeTarget(target.directory);
-  const mark = markOf(target, paths.stateDir);
-  // What this pull brings is read again while it goes on, and compared with the checksum that the server sent with it.
-  // What an earlier one brought, and what only looks the same, is compared by a second pass.
-  const isAllNew = pull.mode.kind === 'over' ? pull.mode.checksum : !begun;
-  const wrong = new Map<string, Failed>();
-  const written = writtenFiles(pull.directory, (name, why) => {
-    if (why === undefined && wrong.size === 0) return;
-    const path = `/${escapeName(name)}`;
-    // rsync itself brings once more what did not arrive whole.
-    if (why === undefined) wrong.delete(path);
-    else wrong.set(path, { path, why });
-  });
-  if (pull.mode.kind === 'fresh') await mark.set();
-  const bring = (part: Work['pull'], doneBytes: number) =>
-    pullThrough({ ...part, ...(options.verify && isAllNew ? { digests: 'sha1' } : {}) }, session, log, {
-      label: 'restoring',
-      doneBytes,
-      ...(expectedBytes === undefined ? {} : { expectedBytes }),
-      item: (item) => {
-        if (item.content) log.info(`/${escapeName(item.name)}`);
-        return written.take(item);
-      },
-      ended: (isCut) => written.finish(isCut),
-    });
-  const result = await bringAll(pull, bring);
-  const failed = new Map(result.failed.map((failure) => [failure.path, failure]));
-  for (const [path, failure] of wrong) if (!failed.has(path)) failed.set(path, failure);
-  if (options.verify && !isAllNew) {
-    log.step('comparing with the snapshot, by checksums');
-    const keepParents = pull.mode.kind === 'over' && pull.mode.keepParents;
-    const compared = await pullThrough({ ...pull, mode: { kind: 'compare', keepParents } }, session, log, {
-      label: 'comparing',
-      item: ({ flags, name }) => {
-        if (differsOnlyInXattrs(flags)) return;
-        const path = `/${escapeName(name)}`;
-        if (!failed.has(path)) failed.set(path, { path, why: differenceInWords(flags) });
-      },
-    });
-    for (const failure of compared.failed) if (!failed.has(failure.path)) failed.set(failure.path, failure);
-  }
-  // Only now: what is cut in the comparison goes on, too.
-  await mark.clear();
-  const { files, bytes } = options.verify && isAllNew ? written : result;
-  return { files, bytes, failed: [...failed.values()] };
-}
-
-/** One pull; and another one for the large files that the first one left out, which come with their holes. */
-async function bringAll(
-  pull: Work['pull'],
-  bring: (part: Work['pull'], doneBytes: number) => Promise<PullReport>,
-): Promise<Omit<PullReport, 'large'>> {
-  const most = await bring({ ...pull, files: 'most' }, 0);
-  if (most.large.length === 0) return most;
-  const listFile = `${pull.listFile}-large`;
-  await writeFile(listFile, Buffer.concat(most.large.flatMap((name) => [name, Buffer.from([0])])), { mode: 0o600 });
-  const large = await bring({ ...pull, listFile, files: 'withHoles' }, most.bytes);
-  return {
-    files: most.files + large.files,
-    bytes: most.bytes + large.bytes,
-    failed: [...most.failed, ...large.failed],
-  };
 }
