@@ -18,7 +18,7 @@ export interface Differences {
 
 /** A place in a stream of records. */
 interface Cursor {
-  bytes: Uint8Array;
+  bytes: Buffer;
   /** Start of the current record; at the end of the stream, equal to `end`. */
   at: number;
   end: number;
@@ -57,7 +57,7 @@ export function eachRecord(source: ByteSource, visit: (record: string) => void):
 }
 
 function open(source: ByteSource): Cursor {
-  return { bytes: new Uint8Array(0), at: 0, end: 0, source, ended: false };
+  return { bytes: Buffer.alloc(0), at: 0, end: 0, source, ended: false };
 }
 
 /** Goes on over records that are the same in both, as far as both have bytes at hand. */
@@ -98,7 +98,7 @@ function equalBytes(one: Uint8Array, other: Uint8Array): number {
 
 /** Makes sure that the current record is there to its end; false at the end of the stream. */
 function fill(cursor: Cursor): boolean {
-  while (cursor.bytes.subarray(cursor.at, cursor.end).indexOf(nul) < 0) {
+  while (cursor.bytes.indexOf(nul, cursor.at) < 0) {
     if (!extend(cursor)) {
       // A last record without its NUL is a torn one.
       return false;
@@ -115,26 +115,17 @@ function extend(cursor: Cursor): boolean {
     cursor.ended = true;
     return false;
   }
-  const rest = cursor.bytes.subarray(cursor.at, cursor.end);
-  const bytes = new Uint8Array(rest.length + piece.length);
-  bytes.set(rest);
-  bytes.set(piece, rest.length);
-  cursor.bytes = bytes;
+  cursor.bytes = Buffer.concat([cursor.bytes.subarray(cursor.at), piece]);
   cursor.at = 0;
-  cursor.end = bytes.length;
+  cursor.end = cursor.bytes.length;
   return true;
 }
 
 /** The current record, as a byte string; goes on to the next. */
 function take(cursor: Cursor): string {
-  const { bytes, at } = cursor;
-  const length = bytes.subarray(at, cursor.end).indexOf(nul);
-  let text = '';
-  // In parts: an argument list has its limit.
-  for (let from = at; from < at + length; from += 4096) {
-    text += String.fromCharCode(...bytes.subarray(from, Math.min(from + 4096, at + length)));
-  }
-  cursor.at = at + length + 1;
+  const end = cursor.bytes.indexOf(nul, cursor.at);
+  const text = cursor.bytes.toString('latin1', cursor.at, end);
+  cursor.at = end + 1;
   return text;
 }
 
