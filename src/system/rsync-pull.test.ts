@@ -4,16 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { isRefusal, parseRsyncWords } from '../protocol/rsync-options.ts';
-import {
-  digestAlgorithmOf,
-  largeBytes,
-  type Pull,
-  type PullItem,
-  type PullRequest,
-  parsePullItem,
-  pullArgv,
-  runPull,
-} from './rsync-pull.ts';
+import { largeBytes, type Pull, type PullRequest, pullArgv, runPull } from './rsync-pull.ts';
+import { digestAlgorithmOf, type PullItem, parsePullItem } from './rsync-pull-told.ts';
 
 const pull: Omit<Pull, 'mode'> = {
   sessionArgv: ['ssh', '-F', '/etc/byteback/ssh_config'],

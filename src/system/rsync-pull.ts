@@ -1,19 +1,9 @@
 import { noEnvironment, quoteForRsh } from './rsync.ts';
-import {
-  decodeRsyncName,
-  digestItemFormat,
-  itemFormat,
-  parseErrors,
-  parseProgress,
-  type RsyncErrors,
-  type RsyncProgress,
-} from './rsync-output.ts';
+import { digestItemFormat, itemFormat, parseErrors, type RsyncErrors } from './rsync-output.ts';
+import { type Digests, PullTold, type PullWatcher } from './rsync-pull-told.ts';
 import { type RunningProgram, start } from './run.ts';
 import { openSlowPipe } from './slow-pipe.ts';
 import { diesWithParent } from './ssh.ts';
-
-/** What Node can compute, too: SHA-1 takes half the time of MD5, and rsync knows it since 3.2.7. */
-export type Digests = 'sha1' | 'md5';
 
 /** One rsync that brings files from a snapshot, or compares them with it. */
 export interface Pull {
@@ -57,19 +47,6 @@ export interface Pull {
   readonly bwlimit?: string;
 }
 
-/** Something that was brought, changed, or differs. */
-export interface PullItem {
-  /** As rsync itemizes it, without what the letters stand for: `>f.st......`. */
-  readonly flags: string;
-  /** True for a file whose content came over, or would. */
-  readonly content: boolean;
-  readonly sizeBytes: number;
-  /** Of the whole file, as the server sent it and rsync compared it with what arrived; see `digestAlgorithmOf`. */
-  readonly digest?: string;
-  /** Relative to the directory, as bytes; a directory ends in a slash. */
-  readonly name: Buffer;
-}
-
 /** How it ended. */
 export interface PullResult {
   /** rsync's own; 128 + n when a signal ended it. */
@@ -96,11 +73,6 @@ const partialDirectory = '.byteback-partial';
  * than all the rest; and a small one that comes back without its holes takes less than this.
  */
 export const largeBytes = 1024 * 1024;
-
-/** What a digest of an item was computed with. */
-export function digestAlgorithmOf(digest: string): Digests {
-  return digest.length === 40 ? 'sha1' : 'md5';
-}
 
 /** The arguments of one pull. @param listFile `-` for standard input */
 export function pullArgv(pull: Pull, listFile = pull.listFile): [string, ...string[]] {
@@ -149,27 +121,6 @@ export function pullArgv(pull: Pull, listFile = pull.listFile): [string, ...stri
     `${pull.host}:.`,
     pull.directory.endsWith('/') ? pull.directory : `${pull.directory}/`,
   ];
-}
-
-/** One line of `--out-format`; undefined for every other line. */
-export function parsePullItem(line: string): PullItem | undefined {
-  const match = /^=(.)(.{10}) (?:C([0-9a-f]{32}|[0-9a-f]{40}| {32}| {40}) )? *(\d+) (.*)$/.exec(line);
-  if (match === null) return undefined;
-  const [, update = '', flags = '', digest = ' ', size, name = ''] = match;
-  return {
-    flags: update + flags,
-    content: update === '>',
-    sizeBytes: Number(size),
-    ...(digest.startsWith(' ') ? {} : { digest }),
-    name: decodeRsyncName(name),
-  };
-}
-
-/** What is told while it runs. */
-export interface PullWatcher {
-  /** rsync waits for it: what takes long must not pile up. */
-  item?(item: PullItem): Promise<void> | void;
-  progress?(progress: RsyncProgress): void;
 }
 
 const keptErrorBytes = 4 * 1024 * 1024;
@@ -239,75 +190,4 @@ export async function runPull(
   const { files, bytes, skipped, large, moved } = told;
   const lacksDigests = /^unknown checksum name: /m.test(stderr);
   return { exitCode, errors: parseErrors(stderr), stderr, files, bytes, skipped, large, moved, lacksDigests };
-}
-
-/** What rsync tells on its standard output, understood piece by piece. */
-class PullTold {
-  watcher: PullWatcher;
-  #rest = '';
-  files = 0;
-  bytes = 0;
-  moved = false;
-  readonly skipped: Buffer[] = [];
-  readonly large: Buffer[] = [];
-
-  constructor(watcher: PullWatcher) {
-    this.watcher = watcher;
-  }
-
-  /** @returns a promise only when a watcher takes its time. */
-  hear(text: string): Promise<void> | undefined {
-    // Cut by hand: readline takes as long for a line as all the rest of this.
-    const lines = `${this.#rest}${text}`.split(/[\r\n]/);
-    this.#rest = lines.pop() ?? '';
-    return this.#understand(lines, 0);
-  }
-
-  /** Nothing more comes. */
-  async end(): Promise<void> {
-    await this.#understand([this.#rest], 0);
-  }
-
-  #understand(lines: readonly string[], from: number): Promise<void> | undefined {
-    let last: string | undefined;
-    for (let at = from; at < lines.length; at += 1) {
-      const line = lines[at] ?? '';
-      if (/^[ \d]/.test(line)) {
-        // Of how far it is, only the newest counts.
-        last = line;
-        continue;
-      }
-      const done = this.#take(line);
-      if (done !== undefined) {
-        this.#progress(last);
-        return done.then(() => this.#understand(lines, at + 1));
-      }
-    }
-    this.#progress(last);
-    return undefined;
-  }
-
-  #progress(line: string | undefined): void {
-    const progress = line === undefined ? undefined : parseProgress(line);
-    if (progress === undefined) return;
-    if (progress.bytes > 0) this.moved = true;
-    this.watcher.progress?.(progress);
-  }
-
-  #take(line: string): Promise<void> | undefined {
-    const item = parsePullItem(line);
-    if (item === undefined) {
-      const left = /^skipping non-regular file "(.*)"$/.exec(line)?.[1];
-      if (left !== undefined) this.skipped.push(decodeRsyncName(left));
-      const large = /^(.*) is over max-size$/.exec(line)?.[1];
-      if (large !== undefined) this.large.push(decodeRsyncName(large));
-      return undefined;
-    }
-    if (item.content) {
-      this.files += 1;
-      this.bytes += item.sizeBytes;
-      this.moved = true;
-    }
-    return this.watcher.item?.(item) ?? undefined;
-  }
 }

@@ -1,6 +1,6 @@
 import type { Log } from '../../system/log.ts';
-import type { PullRequest, PullResult } from '../../system/rsync-pull.ts';
-import { runPull } from '../../system/rsync-pull.ts';
+
+import { type PullRequest, type PullResult, runPull } from '../../system/rsync-pull.ts';
 import type { Session } from '../session.ts';
 import type { AskedPull, EarlyPull } from './pull.ts';
 

@@ -3,7 +3,8 @@ import { BytebackError } from '../../errors.ts';
 import { escapeName } from '../../protocol/file-name.ts';
 import type { Log } from '../../system/log.ts';
 import { rsyncExitMeanings } from '../../system/rsync.ts';
-import { type Pull, type PullItem, type PullRequest, type PullResult, runPull } from '../../system/rsync-pull.ts';
+import { type Pull, type PullRequest, type PullResult, runPull } from '../../system/rsync-pull.ts';
+import type { PullItem } from '../../system/rsync-pull-told.ts';
 import { type AttemptResult, decideNext, firstAttempt } from '../attempts.ts';
 import { attemptResultOf, type Session, whyOf } from '../session.ts';
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { PullItem } from '../../system/rsync-pull.ts';
+import type { PullItem } from '../../system/rsync-pull-told.ts';
 import { writtenFiles } from './written.ts';
 
 let directory = '';

@@ -2,7 +2,7 @@ import { createHash, hash } from 'node:crypto';
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { reasonOf } from '../../errors.ts';
-import { digestAlgorithmOf, type PullItem } from '../../system/rsync-pull.ts';
+import { digestAlgorithmOf, type PullItem } from '../../system/rsync-pull-told.ts';
 
 /** Small files are read at once; a thousand of them a second would be slow one promise after the other. */
 const atOnceBytes = 1024 * 1024;
