@@ -1,7 +1,5 @@
+import { asHtmlText, visibleText } from './escape.ts';
 import type { Block, Item, MailContent, MailDocument } from './mail-document.ts';
-
-/** What can hide, reorder or break the text around it: control characters, bidirectional ones, line separators. */
-const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/gu;
 
 /** Nothing longer stands in a mail: a client could send names of many kilobytes. */
 const longestText = 1000;
@@ -9,22 +7,12 @@ const longestText = 1000;
 /** Text of one line that is safe in a mail's head and body: whatever is not printable is shown as its bytes. */
 export function plain(text: string): string {
   const short = text.length > longestText ? `${text.slice(0, longestText - 1)}…` : text;
-  return short.replaceAll(unsafe, (character) =>
-    [...new TextEncoder().encode(character)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join(''),
-  );
+  return visibleText(short);
 }
-
-const entities: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
 
 /** The same as HTML text or as the value of an attribute. */
 export function escapeHtml(text: string): string {
-  return plain(text).replaceAll(/[&<>"']/g, (character) => entities[character] ?? '');
+  return asHtmlText(plain(text));
 }
 
 /** A subject stays one line of a list. */
