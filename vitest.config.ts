@@ -63,6 +63,20 @@ export default defineConfig({
         },
       },
       {
+        // Machines that are lost, restored and booted: `npm run test:boot`.
+        test: {
+          name: 'boot',
+          include: ['test/boot/**/*.test.ts'],
+          globalSetup: ['test/helpers/only-on-a-private-machine.ts'],
+          setupFiles: ['test/helpers/to-exit-with.ts'],
+          fileParallelism: false,
+          sequence: { groupOrder: 6 },
+          // Minutes without hardware acceleration; what hangs is told by the test itself.
+          testTimeout: 2_400_000,
+          hookTimeout: 600_000,
+        },
+      },
+      {
         // As root on a private machine, one file after the other: they share its users, its sshd, its /etc.
         // Start them with `npm run test:integration`.
         test: {

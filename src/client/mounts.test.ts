@@ -44,8 +44,18 @@ describe('mountinfo', () => {
         path: '/mnt/a b\tc\nd\\e',
         type: 'ext3',
         source: '/dev/root x',
+        options: 'rw,errors=continue',
       },
-      { id: 37, parent: 35, device: '98:1', root: '/', path: '/mnt/\xff', type: 'ext4', source: '/dev/sdb' },
+      {
+        id: 37,
+        parent: 35,
+        device: '98:1',
+        root: '/',
+        path: '/mnt/\xff',
+        type: 'ext4',
+        source: '/dev/sdb',
+        options: 'rw',
+      },
     ]);
   });
 });

@@ -44,6 +44,8 @@ const MountSchema = v.strictObject({
   device: Word,
   /** The directory of the file system that is mounted: of btrfs, the subvolume. */
   root: Word,
+  /** What it has to be mounted with again, so that its files can have the owners and rights they had: of vfat. */
+  options: v.optional(Word),
 });
 
 export const MachineSchema = v.strictObject({

@@ -11,6 +11,8 @@ export interface KernelMount {
   readonly path: string;
   readonly type: string;
   readonly source: string;
+  /** Options of the file system itself, separated by commas. */
+  readonly options: string;
 }
 
 /** Octal escapes as the kernel writes them: space, tab, newline, backslash, and # in some versions. */
@@ -35,6 +37,7 @@ export function parseMountinfo(text: string): KernelMount[] {
       path: unescapeOctal(path),
       type: unescapeOctal(fields[hyphen + 1] ?? ''),
       source: unescapeOctal(fields[hyphen + 2] ?? ''),
+      options: fields[hyphen + 3] ?? '',
     });
   }
   return mounts;

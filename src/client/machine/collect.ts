@@ -126,16 +126,23 @@ async function probe(devices: readonly Device[], paths: readonly string[]): Prom
 const imageTypes: ReadonlySet<string> = new Set(['squashfs', 'iso9660', 'udf', 'erofs']);
 
 /** The file systems of disks that are mounted: each place once, the last that was mounted there. */
-function mountsOf(mountinfo: string, devices: readonly Device[], sources: readonly string[]): Machine['mounts'] {
+export function mountsOf(mountinfo: string, devices: readonly Device[], sources: readonly string[]): Machine['mounts'] {
   const types = new Map(devices.map(({ path, type }) => [path, type]));
   const mounts = new Map<string, Machine['mounts'][number]>();
-  for (const { path, source, root, type } of parseMountinfo(mountinfo)) {
+  for (const { path, source, root, type, options } of parseMountinfo(mountinfo)) {
     const kind = types.get(source);
     // A file that is mounted is only backed up where it is named.
     if (kind === undefined || imageTypes.has(type) || (kind === 'loop' && !sources.includes(path))) continue;
     const escaped = (bytes: string) => escapeName(Buffer.from(bytes, 'latin1')).slice(0, 4096);
     mounts.delete(path);
-    mounts.set(path, { path: escaped(path), device: source, root: escaped(root) });
+    const masks =
+      type === 'vfat' ? options.split(',').filter((option) => /^(?:[fd]mask|[ug]id)=\d+$/.test(option)) : [];
+    mounts.set(path, {
+      path: escaped(path),
+      device: source,
+      root: escaped(root),
+      ...(masks.length === 0 ? {} : { options: masks.join(',') }),
+    });
   }
   return [...mounts.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
 }

@@ -159,7 +159,7 @@ function volumeOf(path: string): { group: string; volume: string } {
 export function mountCommands({ mounts, devices }: Machine, target: string): Line[] {
   const lines: Line[] = [];
   const made = new Set<string>();
-  for (const { path, device, root } of mounts) {
+  for (const { path, device, root, options } of mounts) {
     const place = word(`${target}${path === '/' ? '' : unescapeName(path).toString('utf8')}`);
     const kind = devices.find((one) => one.path === device)?.fileSystem?.type;
     const below = root.replace(/^\//, '');
@@ -176,7 +176,8 @@ export function mountCommands({ mounts, devices }: Machine, target: string): Lin
       }
       lines.push(`mkdir -p ${place} && mount -o subvol=${word(root)} ${word(device)} ${place}`);
     } else if (below === '') {
-      lines.push(`mkdir -p ${place} && mount ${word(device)} ${place}`);
+      const given = options === undefined ? '' : `-o ${word(options)} `;
+      lines.push(`mkdir -p ${place} && mount ${given}${word(device)} ${place}`);
     } else {
       lines.push(`# ${remark(path)} was a part of ${remark(device)}, mounted once more: nothing to do`);
     }

@@ -124,7 +124,7 @@ describe('the recipe', () => {
       parseLsblk(JSON.stringify(encrypted)),
       [
         { path: '/', device: '/dev/mapper/my--vg-root', root: '/' },
-        { path: '/boot/efi', device: '/dev/nvme0n1p1', root: '/' },
+        { path: '/boot/efi', device: '/dev/nvme0n1p1', root: '/', options: 'fmask=0077,dmask=0077' },
       ],
       { firmware: 'uefi' },
     );
@@ -150,7 +150,7 @@ describe('the recipe', () => {
       'lvcreate --yes --wipesignatures y --name swap_1 --size 1000000000b my-vg',
       'mkswap -U eeee /dev/mapper/my--vg-swap_1',
       'mkdir -p /mnt/target && mount /dev/mapper/my--vg-root /mnt/target',
-      'mkdir -p /mnt/target/boot/efi && mount /dev/nvme0n1p1 /mnt/target/boot/efi',
+      'mkdir -p /mnt/target/boot/efi && mount -o fmask=0077,dmask=0077 /dev/nvme0n1p1 /mnt/target/boot/efi',
       'byteback-restore --restore --all-files --snapshot 2026-11-20T030000Z --to /mnt/target',
       'cp -a /etc/byteback/key /etc/byteback/key.pub /etc/byteback/known_hosts /etc/byteback/ssh_config /mnt/target/etc/byteback/',
       'for d in dev proc sys run; do mkdir -p /mnt/target/$d && mount --rbind --make-rslave /$d /mnt/target/$d; done',
