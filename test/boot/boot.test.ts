@@ -213,7 +213,8 @@ describe.each(layouts)('a lost machine, $name', (layout) => {
     const followed = await rescue.run('bash -eux /root/recipe </dev/null');
     expect(followed, `${followed.stdout}\n${followed.stderr}`).toMatchObject({ exitCode: 0 });
     // What the recipe unmounted was the new disk, and nothing of the rescue system.
-    expect(await rescue.must('findmnt --noheadings --output TARGET /dev/pts /sys')).toContain('/dev/pts');
+    await rescue.must('for d in /dev/pts /dev/shm /proc /sys /sys/fs/cgroup /run/lock; do mountpoint $d; done');
+    expect((await rescue.run('findmnt --noheadings /mnt/target')).exitCode).toBe(1);
     await rescue.run('reboot');
     await rescue.untilDown();
 
