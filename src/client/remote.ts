@@ -4,6 +4,9 @@ import { escapeName } from '../protocol/file-name.ts';
 import { type Failure, FailureSchema, maxMessageBytes, maxRowBytes } from '../protocol/messages.ts';
 import type { SshConnection } from '../system/ssh.ts';
 
+/** As long as the server gives itself for the longest of its look-ups, and then some. */
+const answerTimeoutMs = 600_000;
+
 /** What the server answered instead of doing what it was asked: its own words and its own exit. */
 export class ServerFailure extends BytebackError {
   readonly failure: Failure;
@@ -34,6 +37,27 @@ export async function ask<Schema extends v.GenericSchema>(
   const input = request === undefined ? '' : request instanceof Uint8Array ? request : JSON.stringify(request);
   const result = await connection.exec(command, { ...options, input });
   return parseReply(connection.target.host, command, result, schema);
+}
+
+/**
+ * The same for what a person waits for: the answer is taken when it is there, and the end of its session not waited for.
+ * @throws as `ask` does.
+ */
+export async function askAndGoOn<Schema extends v.GenericSchema>(
+  connection: SshConnection,
+  command: string,
+  request: unknown,
+  schema: Schema,
+  { signal }: { signal: AbortSignal },
+): Promise<v.InferOutput<Schema>> {
+  const session = connection.converse(command, { maxLineBytes: maxMessageBytes, signal });
+  const answering = session.ask(request === undefined ? '' : JSON.stringify(request), { timeoutMs: answerTimeoutMs });
+  // There is no other question.
+  session.end();
+  const answer = await answering;
+  const { host } = connection.target;
+  if (answer === undefined) return accept(host, command, undefined, schema, await session.ended);
+  return accept(host, command, parseJson(answer.toString('utf8')), schema, { stderr: '', exitCode: 0 });
 }
 
 /**

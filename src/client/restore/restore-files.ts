@@ -66,6 +66,8 @@ export interface RestoreReport {
 export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): Promise<RestoreReport> {
   if (process.getuid?.() !== 0) deps.log.warn('not run by root: everything restored will be yours, whoever owned it');
   const session = openRestoreSession(deps, true);
+  // Whoever needs it first is told how it went.
+  session.connect().catch(() => undefined);
   const temporary = await mkdtemp(join(tmpdir(), 'byteback-restore-'));
   let early: WaitingPull | undefined;
   try {

@@ -17,7 +17,7 @@ import type { SnapshotName } from '../../protocol/names.ts';
 import type { Clock } from '../../system/clock.ts';
 import { localConnection } from '../../system/local-session.ts';
 import type { Log } from '../../system/log.ts';
-import { ask, askForRows, ServerFailure } from '../remote.ts';
+import { askAndGoOn, askForRows, ServerFailure } from '../remote.ts';
 import { openSession, type Session } from '../session.ts';
 import {
   collectDifferent,
@@ -98,7 +98,7 @@ export function openRestoreSession(deps: RestoreDeps, patient: boolean): Session
 /** All snapshots of this machine, oldest first. */
 export async function listSnapshots(session: Session): Promise<SnapshotEntry[]> {
   const { snapshots } = await session.persist('later', (connection) =>
-    ask(connection, 'snapshots', undefined, SnapshotsReplySchema, { signal: session.signal }),
+    askAndGoOn(connection, 'snapshots', undefined, SnapshotsReplySchema, session),
   );
   return snapshots.toSorted((a, b) => (a.snapshot < b.snapshot ? -1 : 1));
 }
@@ -226,9 +226,7 @@ async function askForVersions(
   for (let from = 0; from < paths.length; ) {
     const request = { paths: paths.slice(from, from + atOnce).map((path) => escapeName(path)) };
     const reply = await session
-      .persist('later', (connection) =>
-        ask(connection, 'versions', request, VersionsReplySchema, { signal: session.signal }),
-      )
+      .persist('later', (connection) => askAndGoOn(connection, 'versions', request, VersionsReplySchema, session))
       .catch((error: unknown) => {
         // The answer would be too large.
         if (error instanceof ServerFailure && error.exit === 'usage' && request.paths.length > 1) return undefined;
