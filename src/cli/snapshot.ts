@@ -3,7 +3,7 @@ import { serverPaths } from '../config/paths.ts';
 import { loadServerConfig } from '../config/server-config.ts';
 import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
 import { afterRun, inJournal } from '../server/after-run.ts';
-import { failureOf, readMessages } from '../server/helper-request.ts';
+import { failureOf } from '../server/helper-request.ts';
 import { kickAfterEvents, kickPost } from '../server/post/kick.ts';
 import { answerHelper, type HelperDeps } from '../server/runs/helper.ts';
 import { openStore } from '../server/store.ts';
@@ -13,11 +13,10 @@ import { startDetached } from '../system/detached.ts';
 
 /**
  * `byteback-snapshot`: the root helper that opens and closes runs. sudo starts it for the user byteback, without
- * arguments; JSON requests come in on standard input, a line each, and a line each goes out. It ends with its input, or with the
- * first request that fails. Whoever calls may be an attacker who has taken over that user: nothing but its verbs can be asked for,
- * and none of them deletes.
+ * arguments; one JSON request comes in on standard input, one JSON reply goes out. Whoever calls may be an attacker who
+ * has taken over that user: nothing but its verbs can be asked for, and none of them deletes.
  */
-async function serveRequests(): Promise<void> {
+async function serveRequest(): Promise<void> {
   if (process.argv.length > 2) throw new BytebackError('usage', { what: 'byteback-snapshot takes no arguments' });
   if (process.getuid?.() !== 0) {
     throw new BytebackError('usage', {
@@ -43,22 +42,18 @@ async function serveRequests(): Promise<void> {
       else startDetached([process.execPath, ...process.execArgv, join(serverPaths.libDir, 'after-run.mjs')]);
     },
   };
-  let startedAtMs = Date.now();
+  const startedAtMs = Date.now();
   try {
-    for await (const text of readMessages(process.stdin)) {
-      startedAtMs = Date.now();
-      const { reply, afterwards } = await answerHelper(text, deps);
-      // The snapshot stands; whatever becomes of pruning, the timer prunes again.
-      await afterwards?.().catch((error: unknown) => process.stderr.write(`pruning failed: ${reasonOf(error)}\n`));
-      process.stdout.write(`${JSON.stringify(reply)}\n`);
-      // A process of its own: no mail server can keep anybody here waiting.
-      if ('snapshot' in reply || ('generation' in reply && config.hasPings === true)) kickPost();
-      else await kickAfterEvents(store, startedAtMs);
-    }
+    const { reply, afterwards } = await answerHelper(process.stdin, deps);
+    // The snapshot stands; whatever becomes of pruning, the timer prunes again.
+    await afterwards?.().catch((error: unknown) => process.stderr.write(`pruning failed: ${reasonOf(error)}\n`));
+    process.stdout.write(`${JSON.stringify(reply)}\n`);
+    // A process of its own: no mail server can keep anybody here waiting.
+    if ('snapshot' in reply || ('generation' in reply && config.hasPings === true)) kickPost();
   } catch (error) {
     answerFailure(error);
-    await kickAfterEvents(store, startedAtMs);
   }
+  await kickAfterEvents(store, startedAtMs);
 }
 
 function answerFailure(error: unknown): void {
@@ -69,4 +64,4 @@ function answerFailure(error: unknown): void {
 
 process.umask(0o022);
 process.chdir('/');
-await serveRequests().catch(answerFailure);
+await serveRequest().catch(answerFailure);

@@ -152,6 +152,7 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     throw failure;
   } finally {
     deps.log.progress(undefined);
+    await dialogue.close();
     await session.close();
     await rm(workDirectory, { recursive: true, force: true });
     await lock.release();

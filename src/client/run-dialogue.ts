@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type * as v from 'valibot';
 import {
   type CompleteReply,
@@ -26,12 +27,20 @@ export interface RunDialogue {
   prepare(request: PrepareRequest): Promise<PrepareReply>;
   /** @throws as `ask` does. */
   complete(request: CompleteRequest): Promise<CompleteReply>;
+  /** Nothing more is said. Lets the session end by itself, which it does at once unless something is wrong. */
+  close(): Promise<void>;
 }
+
+const closingMs = 1000;
 
 export function openRunDialogue(session: Session): RunDialogue {
   const { signal } = session;
   let current: Dialogue | undefined;
-  const open = (connection: SshConnection) => connection.converse('prepare', { maxLineBytes: maxMessageBytes, signal });
+  let last: Dialogue | undefined;
+  const open = (connection: SshConnection) => {
+    last = connection.converse('prepare', { maxLineBytes: maxMessageBytes, signal });
+    return last;
+  };
   return {
     start() {
       session.connect().then(
@@ -57,7 +66,7 @@ export function openRunDialogue(session: Session): RunDialogue {
         // Whatever becomes of it, it is asked for once in there: the server gives the same answer to whoever asks again.
         current = undefined;
         const line = dialogue?.isOpen
-          ? await dialogue.ask(JSON.stringify(request), { timeoutMs: completeTimeoutMs })
+          ? await dialogue.ask(JSON.stringify(request), { timeoutMs: completeTimeoutMs, last: true })
           : undefined;
         if (dialogue !== undefined && line !== undefined) {
           return await replyIn(connection, 'complete', dialogue, line, CompleteReplySchema);
@@ -67,6 +76,12 @@ export function openRunDialogue(session: Session): RunDialogue {
           signal,
         });
       });
+    },
+    async close() {
+      last?.end();
+      const limit = new AbortController();
+      await Promise.race([last?.ended, sleep(closingMs, undefined, { signal: limit.signal }).catch(() => undefined)]);
+      limit.abort();
     },
   };
 }

@@ -25,6 +25,13 @@ describe('a dialogue with a program', () => {
     expect(await dialogue.ended).toEqual({ exitCode: 7, stderr: 'no luck\n' });
   });
 
+  it('can end with its last question', async () => {
+    const counting = openDialogue(['sh', '-c', 'wc -l'], limits);
+    expect(await text(counting.ask('only', { ...patient, last: true }))).toBe('1');
+    expect(counting.isOpen).toBe(false);
+    expect((await counting.ended).exitCode).toBe(0);
+  });
+
   it('gives up a program that is asked nothing', async () => {
     const dialogue = openDialogue(echo, { ...limits, idleMs: 1 });
     await dialogue.ended;

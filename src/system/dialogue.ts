@@ -6,9 +6,10 @@ export interface Dialogue {
   readonly isOpen: boolean;
   /**
    * Sends a line and waits for the one that answers it.
+   * @param options.last nothing more will be asked: with the line the program gets the end of its input
    * @returns undefined when the program ended without an answer.
    */
-  ask(line: string, options: { readonly timeoutMs: number }): Promise<Buffer | undefined>;
+  ask(line: string, options: { readonly timeoutMs: number; readonly last?: boolean }): Promise<Buffer | undefined>;
   /** Nothing more will be asked. */
   end(): void;
   /** How it ended, and the end of what it said on standard error; never rejects. */
@@ -81,7 +82,7 @@ export function openDialogue(
     },
     end,
     ended,
-    ask(line, { timeoutMs }) {
+    ask(line, { timeoutMs, last = false }) {
       if (!isOpen || answered !== undefined) return Promise.resolve(undefined);
       clearTimeout(idle);
       const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
@@ -92,6 +93,7 @@ export function openDialogue(
         resolve(answerLine);
       };
       program.stdin?.write(`${line}\n`);
+      if (last) end();
       return promise;
     },
   };

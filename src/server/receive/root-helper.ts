@@ -45,20 +45,21 @@ function noReply(helper: string, { exitCode, stderr }: { exitCode: number; stder
   });
 }
 
-/** The helper that opens and closes runs, started ahead of its first request, and for more than one. */
+/** The helper that opens and closes runs, started ahead of its request. */
 export interface SnapshotHelper {
-  /** @throws BytebackError as `askRoot` does. */
+  /** Once. @throws BytebackError as `askRoot` does. */
   ask(request: unknown): Promise<HelperReply>;
+  /** Nothing will be asked. */
   end(): void;
 }
 
 /** @param idleMs after so long without a request it is given up, and another one does what it is asked */
-export function openSnapshotHelper(idleMs: number): SnapshotHelper {
+export function startSnapshotHelper(idleMs: number): SnapshotHelper {
   const dialogue = openDialogue(['sudo', '-n', helpers.snapshot], { idleMs, maxLineBytes: maxReplyBytes });
   return {
     async ask(request) {
       if (!dialogue.isOpen) return askRoot('snapshot', request);
-      const line = await dialogue.ask(JSON.stringify(request), { timeoutMs: helperTimeoutMs });
+      const line = await dialogue.ask(JSON.stringify(request), { timeoutMs: helperTimeoutMs, last: true });
       const json = line?.toString('utf8').trim() ?? '';
       if (!isReply(json)) throw noReply('snapshot', await dialogue.ended);
       const failure = failureIn({ json, exitCode: 0 });

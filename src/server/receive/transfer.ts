@@ -15,7 +15,7 @@ import { startInJail } from '../sandbox/jail.ts';
 import { jailedProgramArgv } from '../sandbox/jailed.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { tooLarge } from '../too-large.ts';
-import { askRoot, failureIn, openSnapshotHelper, type SnapshotHelper } from './root-helper.ts';
+import { askRoot, failureIn, type SnapshotHelper, startSnapshotHelper } from './root-helper.ts';
 import { type Limits, supervise } from './supervise.ts';
 
 /** One session of a client that moves files. */
@@ -70,7 +70,7 @@ export async function transfer(session: Session, run: RunId, options: RsyncOptio
     const room = await roomBytes(store.fsDir(client));
     if (room <= 0) return await record(client, run, { exitCode: 1, failure: storeFull(room) });
     const rsync = await startReceiver(session, lock, options, serverSide);
-    helper = session.ahead ? openSnapshotHelper(helperIdleMs) : undefined;
+    helper = session.ahead ? startSnapshotHelper(helperIdleMs) : undefined;
     const directory = store.fsDir(client);
     const end = await supervise(
       rsync,

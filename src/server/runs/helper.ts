@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import * as v from 'valibot';
 import type { ServerConfig } from '../../config/server-config.ts';
 import { reasonOf } from '../../errors.ts';
@@ -10,7 +11,7 @@ import {
   ProofRequestSchema,
 } from '../../protocol/messages.ts';
 import { ClientNameSchema, RunIdSchema } from '../../protocol/names.ts';
-import { parseRequest } from '../helper-request.ts';
+import { readRequest } from '../helper-request.ts';
 import { checks, Refusal } from '../refusal.ts';
 import { complete } from './complete.ts';
 import { closeDrill, DrawnSchema, type DrillVerdict, openDrill } from './drill.ts';
@@ -58,9 +59,9 @@ export interface HelperDeps extends RunDeps {
   readonly pruneAfterwards: () => Promise<void>;
 }
 
-/** Does what one request asks for. @throws BytebackError with the exit for the caller. */
-export async function answerHelper(text: string, deps: HelperDeps): Promise<HelperAnswer> {
-  const request = parseRequest(text, HelperRequestSchema);
+/** Reads one request and does it. @throws BytebackError with the exit for the caller. */
+export async function answerHelper(input: Readable, deps: HelperDeps): Promise<HelperAnswer> {
+  const request = await readRequest(input, HelperRequestSchema);
   try {
     return await answer(request, deps);
   } catch (error) {
