@@ -5,6 +5,7 @@ import {
   CompleteReplySchema,
   type CompleteRequest,
   maxMessageBytes,
+  noRequest,
   type PrepareReply,
   PrepareReplySchema,
   type PrepareRequest,
@@ -35,7 +36,10 @@ const closingMs = 1000;
 
 export function openRunDialogue(session: Session): RunDialogue {
   const { signal } = session;
-  let current: Dialogue | undefined;
+  /** Started, and not asked yet. */
+  let ahead: Dialogue | undefined;
+  /** The one that opened the run, in which it can be completed. */
+  let opened: Dialogue | undefined;
   let last: Dialogue | undefined;
   const open = (connection: SshConnection) => {
     last = connection.converse('prepare', { maxLineBytes: maxMessageBytes, signal });
@@ -43,28 +47,35 @@ export function openRunDialogue(session: Session): RunDialogue {
   };
   return {
     start() {
-      session.connect().then(
-        (connection) => {
-          current ??= open(connection);
-        },
-        () => undefined,
-      );
+      session
+        .connect()
+        .then((connection) => {
+          ahead ??= open(connection);
+        })
+        .catch(() => undefined);
     },
     prepare(request) {
       return session.persist('prepare', async (connection) => {
-        const dialogue = current?.isOpen ? current : open(connection);
-        current = undefined;
-        const line = await dialogue.ask(JSON.stringify(request), { timeoutMs: prepareTimeoutMs });
+        opened?.end();
+        opened = undefined;
+        let dialogue = ahead?.isOpen ? ahead : open(connection);
+        ahead = undefined;
+        let line = await dialogue.ask(JSON.stringify(request), { timeoutMs: prepareTimeoutMs });
+        if (isLate(line)) {
+          // The server had waited for too long when the request came to it: nothing was done with it.
+          dialogue = open(connection);
+          line = await dialogue.ask(JSON.stringify(request), { timeoutMs: prepareTimeoutMs });
+        }
         const reply = await replyIn(connection, 'prepare', dialogue, line, PrepareReplySchema);
-        current = dialogue;
+        opened = dialogue;
         return reply;
       });
     },
     complete(request) {
       return session.persist('later', async (connection) => {
-        const dialogue = current;
+        const dialogue = opened;
         // Whatever becomes of it, it is asked for once in there: the server gives the same answer to whoever asks again.
-        current = undefined;
+        opened = undefined;
         const line = dialogue?.isOpen
           ? await dialogue.ask(JSON.stringify(request), { timeoutMs: completeTimeoutMs, last: true })
           : undefined;
@@ -84,6 +95,11 @@ export function openRunDialogue(session: Session): RunDialogue {
       limit.abort();
     },
   };
+}
+
+/** Whether it is what the server says when it gives up waiting for a request. */
+function isLate(line: Buffer | undefined): boolean {
+  return line?.includes(`"what":"${noRequest}"`) ?? false;
 }
 
 async function replyIn<Schema extends v.GenericSchema>(

@@ -85,6 +85,8 @@ export function openSession(
           return await work(await session.connect());
         } catch (error) {
           signal.throwIfAborted();
+          // Who closed it waits for nothing more.
+          if (closing.signal.aborted) throw error;
           const result = attemptResultOf(error, step);
           if (result === undefined) throw error;
           const next = decideNext(result, state, limits);

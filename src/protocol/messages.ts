@@ -9,6 +9,9 @@ export const protocolVersion = 1;
 /** No request or reply on the wire is larger than this. */
 export const maxMessageBytes = 1024 * 1024;
 
+/** What the server says when it has waited too long for a request. */
+export const noRequest = 'no request came';
+
 /** The exit code of a refused transfer on the wire: outside rsync's own codes, and none of ours. */
 export const transferRefusedExitCode = 76;
 

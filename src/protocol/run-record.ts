@@ -28,6 +28,8 @@ export const RunRecordSchema = v.object({
   clientVersion: v.string(),
   /** The server's clock. */
   preparedAt: Time,
+  /** Of the server when it was prepared: what was not yet on its disk when it was started anew is lost. */
+  bootId: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/))),
   expectedBytes: v.number(),
   /** The last completed run before this one; kept for the record, `current` no longer equals it once this run is open. */
   previous: v.nullable(RunIdSchema),

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import * as v from 'valibot';
 import { BytebackError, reasonOf } from '../errors.ts';
 import { escapeName } from '../protocol/file-name.ts';
-import { type Failure, maxMessageBytes } from '../protocol/messages.ts';
+import { type Failure, maxMessageBytes, noRequest } from '../protocol/messages.ts';
 import { Refusal } from './refusal.ts';
 
 const newline = 0x0a;
@@ -93,7 +93,7 @@ const requestTimeoutMs = 60_000;
 export async function withinTime<T>(input: Readable, read: () => Promise<T>): Promise<T> {
   const timer = setTimeout(() => {
     const why = `within ${requestTimeoutMs / 1000} seconds`;
-    input.destroy(new BytebackError('refused', { what: 'no request came', why }));
+    input.destroy(new BytebackError('refused', { what: noRequest, why }));
   }, requestTimeoutMs);
   try {
     return await read();

@@ -86,7 +86,12 @@ export function openDialogue(
       if (!isOpen || answered !== undefined) return Promise.resolve(undefined);
       clearTimeout(idle);
       const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
-      const limit = setTimeout(() => program.kill('SIGTERM'), timeoutMs);
+      const limit = setTimeout(() => {
+        program.kill('SIGTERM');
+        // What is another user's cannot be killed.
+        answer(undefined);
+        end();
+      }, timeoutMs);
       answered = (answerLine) => {
         clearTimeout(limit);
         if (isOpen) waitForQuestion();

@@ -90,7 +90,7 @@ export function startProgram(argv: readonly [string, ...string[]], options: Prog
   }
 
   const exited = new Promise<void>((resolve) => {
-    started.once('error', (error) => {
+    started.on('error', (error) => {
       // A signal that could not be sent is no failure to start.
       if (started.pid !== undefined) return;
       failed = error;

@@ -86,3 +86,34 @@ it('a first backup that was cut goes on without writing through links that it ma
     expect(kept.equals(await readFile(`${tree}/${name}`)), name).toBe(true);
   }
 });
+
+it('a run in the middle of which the server goes down is prepared anew, and walks everything', async () => {
+  const tree = `${machine.disk}/boot`;
+  await mkdir(tree);
+  await writeFile(`${tree}/small`, 'small\n');
+  const web3 = await machine.client('web3', '--source', tree);
+  expect(await web3.run('byteback-backup')).toMatchObject({ exitCode: 0 });
+  await writeFile(`${tree}/big`, randomBytes(6_000_000));
+  const run = spawn('byteback-backup', ['--verbose', '--bwlimit', '2M', '--retry-delay', '1s'], {
+    env: { ...process.env, ...web3.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stderr = '';
+  run.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk;
+  });
+  const receives = async () => (await command(['pgrep', '-u', 'byteback', '-f', '^rsync --server'])).exitCode === 0;
+  while (run.exitCode === null && !(await receives())) await new Promise((resolve) => setTimeout(resolve, 20));
+  // As the record would stand on the disk of a machine that was started anew meanwhile.
+  const file = `${web3.place}/current/run.json`;
+  const record = JSON.parse(await readFile(file, 'utf8'));
+  expect(record).toMatchObject({ state: 'open', bootId: expect.stringMatching(/^[0-9a-f-]{36}$/) });
+  await writeFile(file, JSON.stringify({ ...record, bootId: '00000000-0000-4000-8000-000000000000' }));
+  const [code] = await once(run, 'close');
+  expect(code, stderr).toBe(0);
+  expect(stderr).toContain('it is prepared anew');
+  expect(stderr).toContain('walking everything on both sides: the last run did not complete');
+  const snapshot = (await machine.snapshots('web3')).at(-1);
+  const kept = await readFile(`${web3.place}/snapshots/${snapshot}/fs${tree}/big`);
+  expect(kept.equals(await readFile(`${tree}/big`))).toBe(true);
+});

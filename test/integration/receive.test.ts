@@ -216,6 +216,27 @@ describe('runs', () => {
     expectRefused(await wire.push(run, `${tree}/`));
   });
 
+  it('one that says it is completed, but whose snapshot was never taken, is no generation to build on', async () => {
+    await wire.backUp(`${tree}/`);
+    const file = join(web1.place, 'current/run.json');
+    const record = await runRecord();
+    const prepared = async () => {
+      const request = { protocol: 1, version: 'test', machineId: '1'.repeat(64), expectedBytes: 0, files: 0 };
+      return wire.reply('prepare', request);
+    };
+    // As after a crash between the record and the snapshot.
+    const run = 'c'.repeat(32);
+    const torn = { ...record, run, snapshot: '2099-01-01T000000Z', bootId: '00000000-0000-4000-8000-000000000000' };
+    await writeFile(file, JSON.stringify(torn));
+    expect(JSON.parse((await wire.complete(run)).stdout)).toMatchObject({ ok: false, what: `run ${run} is refused` });
+    expect(await readdir(join(web1.place, 'snapshots'))).not.toContain(torn.snapshot);
+    expect(await prepared()).toMatchObject({ ok: true, generation: null });
+    // One that was taken, and pruned since, still is.
+    await writeFile(file, JSON.stringify({ ...record, snapshot: '2099-01-01T000000Z' }));
+    expect(await prepared()).toMatchObject({ ok: true, generation: record.run });
+    await wire.backUp(`${tree}/`);
+  });
+
   it('a new prepare supersedes the open run', async () => {
     const old = await wire.prepare();
     const next = await wire.prepare();

@@ -23,6 +23,7 @@ import { tryLock } from '../../system/lock.ts';
 import { authorise } from '../authorise.ts';
 import { failureOf, readRequest, withinTime } from '../helper-request.ts';
 import { drawFiles, listChanges, listSnapshots, listVersions, writeMatches } from '../listing.ts';
+import { Refusal } from '../refusal.ts';
 import { readRegistry } from '../registry.ts';
 import { readMachineText } from '../runs/machine.ts';
 import { outcomeOf } from '../runs/outcome.ts';
@@ -109,6 +110,13 @@ async function serve(asked: WireCommand | Unparsed, call: ReceiveCall, who: Refu
   const mayComplete = async () => {
     const [callerThen, configThen] = await Promise.all([callerNow(login), loadServerConfig()]);
     const command = { verb: 'complete' } as const;
+    if (callerThen.role !== 'client' || callerThen.name !== client) {
+      throw new Refusal(
+        'key',
+        { what: 'complete is refused', why: `the key is no longer that of ${client}` },
+        { told: false },
+      );
+    }
     authorise({ caller: callerThen, address, now: new Date(), command, policy: configThen.policyOf(client) });
   };
   return serveClient(command, client, config, { ...call, sessions, mayComplete }, who);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import { BytebackError, exitCodes } from '../../errors.ts';
 import { FailureSchema } from '../../protocol/messages.ts';
@@ -12,6 +13,9 @@ const helpers = {
 
 /** A snapshot writes back all that is dirty first; pruning after it takes its time. */
 const helperTimeoutMs = 3 * 3_600_000;
+
+/** A helper that has closed its output ends within this time. */
+const endingMs = 5000;
 
 const maxReplyBytes = 4 * 1024 * 1024;
 
@@ -61,12 +65,18 @@ export function startSnapshotHelper(idleMs: number): SnapshotHelper {
       if (!dialogue.isOpen) return askRoot('snapshot', request);
       const line = await dialogue.ask(JSON.stringify(request), { timeoutMs: helperTimeoutMs, last: true });
       const json = line?.toString('utf8').trim() ?? '';
-      if (!isReply(json)) throw noReply('snapshot', await dialogue.ended);
+      if (!isReply(json)) throw noReply('snapshot', await Promise.race([dialogue.ended, stillRunning()]));
       const failure = failureIn({ json, exitCode: 0 });
       return { json, exitCode: failure === undefined ? 0 : exitCodes[failure.exit] };
     },
     end: () => dialogue.end(),
   };
+}
+
+/** What is said of a helper that gave no answer and does not end either. */
+async function stillRunning(): Promise<{ exitCode: number; stderr: string }> {
+  await sleep(endingMs, undefined, { ref: false });
+  return { exitCode: 1, stderr: 'it has not ended' };
 }
 
 function isReply(text: string): boolean {

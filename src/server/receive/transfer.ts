@@ -69,8 +69,8 @@ export async function transfer(session: Session, run: RunId, options: RsyncOptio
     const { growth } = requireOpen(await readRecord(store.runFile(client)), run);
     const room = await roomBytes(store.fsDir(client));
     if (room <= 0) return await record(client, run, { exitCode: 1, failure: storeFull(room) });
-    const rsync = await startReceiver(session, lock, options, serverSide);
     helper = session.ahead ? startSnapshotHelper(helperIdleMs) : undefined;
+    const rsync = await startReceiver(session, lock, options, serverSide);
     const directory = store.fsDir(client);
     const end = await supervise(
       rsync,

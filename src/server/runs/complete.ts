@@ -15,7 +15,15 @@ import { listSnapshotNames, type Store } from '../store.ts';
 import { liftAllowance } from './allowance.ts';
 import { lastProvenOf } from './drill.ts';
 import { lockedError } from './prepare.ts';
-import { copyRecord, readRecord, requireClientPlace, requireOpen, updateCurrentRecord } from './record.ts';
+import {
+  copyRecord,
+  isOfThisBoot,
+  notOpen,
+  readRecord,
+  requireClientPlace,
+  requireOpen,
+  updateCurrentRecord,
+} from './record.ts';
 
 /** rsync's exits after which the tree is whole: all done, some source files unread, some vanished. */
 const wholeExits: readonly number[] = [0, 23, 24];
@@ -42,9 +50,11 @@ export async function complete(
         : await closeRecord(store, requireOpen(last, request.run), request, clock.now());
     const snapshot = record.snapshot;
     if (snapshot === undefined) throw new Error('a completed run has a snapshot');
-    await takeSnapshot(store, client, snapshot);
-    // A copy that is there has what hooks said afterwards, too.
-    if ((await readRecord(store.runRecordFile(client, record.run))) === undefined) await copyRecord(store, record);
+    // A copy that is there has what hooks said afterwards, too; and the snapshot was there before it, and may be pruned.
+    if ((await readRecord(store.runRecordFile(client, record.run))) === undefined) {
+      await takeSnapshot(store, record, snapshot);
+      await copyRecord(store, record);
+    }
     const userName = deps.config.user;
     await recordMended(store, clock, { client, snapshot, mending: record.mending ?? [], userName });
     return { ok: true, run: record.run, snapshot };
@@ -140,7 +150,8 @@ export function nextSnapshotName(existing: readonly SnapshotName[], now: Date): 
   return snapshotNameAt(new Date(Math.max(second, newest + 1000)));
 }
 
-async function takeSnapshot(store: Store, client: ClientName, snapshot: SnapshotName): Promise<void> {
+async function takeSnapshot(store: Store, record: RunRecord, snapshot: SnapshotName): Promise<void> {
+  const { client, run } = record;
   const target = store.snapshotDir(client, snapshot);
   try {
     await lstat(target);
@@ -148,6 +159,8 @@ async function takeSnapshot(store: Store, client: ClientName, snapshot: Snapshot
   } catch (error) {
     if (!isMissing(error)) throw error;
   }
+  // The machine went down between the record and the snapshot: what was sent last may be lost.
+  if (!isOfThisBoot(record)) throw notOpen(run, 'the server was started anew before its snapshot was taken');
   await createReadOnlySnapshot(store.currentDir(client), target);
   await syncDirectory(store.snapshotsDir(client));
   await syncPath(target);

@@ -6,6 +6,7 @@ import { escapeName } from '../../protocol/file-name.ts';
 import type { PrepareReply, PrepareRequest } from '../../protocol/messages.ts';
 import { type ClientName, parseRunId, type RunId, type SnapshotName, snapshotTime } from '../../protocol/names.ts';
 import type { RunRecord } from '../../protocol/run-record.ts';
+import { bootId } from '../../system/boot-id.ts';
 import type { Clock } from '../../system/clock.ts';
 import { tryLock } from '../../system/lock.ts';
 import { dropDamaged } from '../bitrot-mending.ts';
@@ -59,7 +60,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
         ? await dropDamaged(store, clock, client, deps.config.user)
         : { paths: [], mustWalk: false };
     // What was removed is found missing by a run that walks everything.
-    const generation = last?.state === 'completed' && !mustWalk ? last.run : null;
+    const generation = last !== undefined && !mustWalk && (await hasSnapshot(store, last, names)) ? last.run : null;
     const record: RunRecord = {
       format: 1,
       client,
@@ -68,6 +69,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       machineId: request.machineId,
       clientVersion: escapeName(request.version),
       preparedAt: clock.now().toISOString(),
+      bootId: bootId(),
       expectedBytes: request.expectedBytes,
       previous: (last?.state === 'completed' ? last.run : last?.previous) ?? null,
       growth: { ...growth },
@@ -90,6 +92,16 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
   } finally {
     await lock.release();
   }
+}
+
+/**
+ * Whether a run was completed and its snapshot taken; it may have been pruned since. A record that says completed is not enough: the
+ * machine may have gone down before the snapshot, and with it what was not on the disk yet.
+ */
+async function hasSnapshot(store: Store, last: RunRecord, names: readonly SnapshotName[]): Promise<boolean> {
+  if (last.state !== 'completed' || last.snapshot === undefined) return false;
+  if (names.includes(last.snapshot)) return true;
+  return (await readRecord(store.runRecordFile(last.client, last.run))) !== undefined;
 }
 
 async function isEmpty(path: string): Promise<boolean> {

@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import { BytebackError, reasonOf } from '../../errors.ts';
 import type { ClientName, RunId } from '../../protocol/names.ts';
 import { type RunRecord, RunRecordSchema } from '../../protocol/run-record.ts';
+import { bootId } from '../../system/boot-id.ts';
 import { isMissing, replaceFile, writeFileAtomically } from '../../system/files.ts';
 import { Refusal } from '../refusal.ts';
 import { makeDirectory, requireRootsDirectory, requireRootsSubvolume, type Store } from '../store.ts';
@@ -45,8 +46,8 @@ export async function writeCurrentRecord(store: Store, record: RunRecord): Promi
 }
 
 /**
- * Writes it anew when nothing is lost should the old one come back with a crash: then the run has one transfer less, or is not
- * completed yet, and its client is told so. A snapshot makes it last, as it does with everything before it.
+ * Writes it anew when nothing is lost should the old one come back with a crash: after a crash the run is not gone on with (see
+ * `isOfThisBoot`). A snapshot makes it last, as it does with everything before it.
  */
 export async function updateCurrentRecord(store: Store, record: RunRecord): Promise<void> {
   await replaceFile(store.runFile(record.client), textOf(record), { mode: 0o644 });
@@ -86,15 +87,25 @@ export async function requireClientPlace(store: Store, client: ClientName): Prom
 export function whyNotOpen(record: RunRecord | undefined, run: RunId): string | undefined {
   if (record === undefined) return 'no run was prepared';
   if (record.run !== run) return 'a newer run has taken its place';
-  return record.state === 'open' ? undefined : 'it is completed';
+  if (record.state !== 'open') return 'it is completed';
+  return isOfThisBoot(record) ? undefined : 'the server was started anew since it was prepared';
+}
+
+/**
+ * The record may be on the disk and what was transferred before it not: btrfs writes a file that was synced at once, others when it
+ * comes to it. So what a run had sent when the machine went down counts for nothing.
+ */
+export function isOfThisBoot({ bootId: then }: RunRecord): boolean {
+  return then === undefined || then === bootId();
 }
 
 export function requireOpen(record: RunRecord | undefined, run: RunId): RunRecord {
   const why = whyNotOpen(record, run);
   if (record !== undefined && why === undefined) return record;
-  throw new Refusal('run', {
-    what: `run ${run} is refused`,
-    why: why ?? 'no run was prepared',
-    fix: 'start a new backup',
-  });
+  throw notOpen(run, why ?? 'no run was prepared');
+}
+
+/** What a client takes for the word to prepare anew. */
+export function notOpen(run: RunId, why: string): Refusal {
+  return new Refusal('run', { what: `run ${run} is refused`, why, fix: 'start a new backup' });
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type RunId, type SnapshotName, snapshotNameAt } from '../../protocol/names.ts';
 import type { RunRecord } from '../../protocol/run-record.ts';
+import { bootId } from '../../system/boot-id.ts';
 import { nextSnapshotName } from './complete.ts';
 import { outcomeOf } from './outcome.ts';
 import { requireNotTooSoon } from './prepare.ts';
@@ -78,6 +79,17 @@ describe('the open run', () => {
     expect(() => requireOpen({ ...record, state: 'completed', snapshot: at(0) as SnapshotName }, run)).toThrow(
       'refused',
     );
+  });
+
+  it('does not go on when the machine was started anew: what was sent may not have come to the disk', () => {
+    const here = { ...record, bootId: bootId() };
+    expect(requireOpen(here, run)).toBe(here);
+    const gone = { ...record, bootId: '00000000-0000-4000-8000-000000000000' };
+    expect(() => requireOpen(gone, run)).toThrow('refused');
+    expect(outcomeOf(gone, run)).toMatchObject({
+      what: `run ${run} is refused`,
+      why: expect.stringContaining('started anew'),
+    });
   });
 
   it('tells why its last transfer failed', () => {
