@@ -101,7 +101,7 @@ function decideKept(accounts: readonly Account[], enough: boolean): Decision[] {
   for (const account of accounts) {
     const { client } = account;
     for (const { snapshot, nearest } of account.rest()) {
-      const near = nearest === undefined ? '' : `, nearest to ${wantedInWords(nearest)}`;
+      const near = nearest === undefined ? '' : `; near ${wantedInWords(nearest)}`;
       free.push({
         client,
         snapshot,
@@ -122,7 +122,9 @@ function decideKept(accounts: readonly Account[], enough: boolean): Decision[] {
 
 function whyThisOne({ nearest }: Ranked, { order }: Aim): string {
   if (order === 'age') return 'the oldest';
-  return nearest === undefined ? 'near no wanted time' : `the least wanted of those left, ${wantedInWords(nearest)}`;
+  return nearest === undefined
+    ? 'near no wanted time'
+    : `near ${wantedInWords(nearest)}; the least wanted of those left`;
 }
 
 function shareText(times: number): string {
