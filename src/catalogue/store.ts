@@ -15,6 +15,8 @@ const MetaSchema = v.object({
   run: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
   /** Identity of the rules: with other rules other paths count, and only a full walk knows which. */
   rules: v.string(),
+  /** Left out because of their CACHEDIR.TAG (byte strings): with them the rules of that run can be made again. */
+  cacheDirectories: v.optional(v.array(v.string()), []),
   sizeBytes: v.number(),
   crc32: v.number(),
   files: v.number(),
@@ -55,6 +57,16 @@ export interface Kept {
  * is there while it is not known which run completed.
  */
 export async function readCatalogues(stateDir: string): Promise<Kept> {
+  const { catalogues: found, damaged: torn } = await lookUpCatalogues(stateDir);
+  const catalogues: Catalogue[] = [];
+  for (const catalogue of found) {
+    if ((await checksumOf(catalogue.file).catch(() => undefined)) === catalogue.crc32) catalogues.push(catalogue);
+  }
+  return { catalogues, damaged: torn || catalogues.length < found.length };
+}
+
+/** The same without reading them through: for a first look, which must take every record for a hint. */
+export async function lookUpCatalogues(stateDir: string): Promise<Kept> {
   const found: { catalogue: Catalogue; writtenAt: number }[] = [];
   let damaged = false;
   for (const name of await readdir(stateDir)) {
@@ -63,8 +75,7 @@ export async function readCatalogues(stateDir: string): Promise<Kept> {
     try {
       const meta = v.parse(MetaSchema, JSON.parse(await readFile(join(stateDir, name), 'utf8')));
       const { size, mtimeMs } = await stat(file);
-      const intact = size === meta.sizeBytes && name.includes(meta.run) && (await checksumOf(file)) === meta.crc32;
-      if (!intact) throw new Error('torn');
+      if (size !== meta.sizeBytes || !name.includes(meta.run)) throw new Error('torn');
       found.push({ catalogue: { ...meta, file }, writtenAt: mtimeMs });
     } catch {
       // Corrupt, torn or of another version: it is as good as none, and a full walk makes a new one.

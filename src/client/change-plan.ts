@@ -30,6 +30,8 @@ export interface ChangePlan {
   readonly send: SendPlan;
   /** Every file that differs in anything from what it was, moved or not: what is compared by checksum in a full walk. */
   readonly touched: readonly string[];
+  /** Every path that differs in anything from what it was, moved or not. */
+  readonly differing: readonly string[];
   readonly unsettled: readonly string[];
 }
 
@@ -88,7 +90,8 @@ export function planChanges(scan: Scan, taken: Taken, catalogue: Catalogue): Cha
   const moves = findMoves(changes);
   const left = changesAfter(changes, moves);
   const send = planSending([...left, ...otherNames(left, scan, taken)], { fromBytes: largeBytes, blockSizeFor });
-  return { totals, moves, send, touched, unsettled };
+  const differing = changes.map(({ path }) => path);
+  return { totals, moves, send, touched, differing, unsettled };
 }
 
 /**

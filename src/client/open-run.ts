@@ -15,16 +15,25 @@ import {
 import type { RunId } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
+import type { EarlyCheck } from './early-check.ts';
 import { serializeRules } from './filter-rules.ts';
 import { Growth } from './growth.ts';
 import { readMachineId } from './machine-id.ts';
 import type { Plan } from './plan.ts';
 import { ServerFailure } from './remote.ts';
 import { readSizes, SentWhole, writeSizes } from './resent.ts';
-import { type CheckPart, nextCheck, tellFindings } from './rolling-check.ts';
+import { type CheckPart, checkPart, nextCheck, tellFindings } from './rolling-check.ts';
 import type { RunReport } from './run-backup.ts';
 import type { RunDialogue } from './run-dialogue.ts';
-import { replayMoves, sendAll, sendChanges, walkAll } from './send-changes.ts';
+import {
+  checkDirectories,
+  type PassesEnd,
+  replayMoves,
+  sendAll,
+  sendChanges,
+  together,
+  walkAll,
+} from './send-changes.ts';
 import type { KnownChanges, Sending } from './sending.ts';
 import { rememberServer } from './server-says.ts';
 import type { Session } from './session.ts';
@@ -41,6 +50,8 @@ export interface OpenRunContext {
   readonly stateDir: string;
   readonly version: string;
   readonly workDirectory: string;
+  /** The check that began with the scan, if it did. */
+  readonly earlyCheck: EarlyCheck | undefined;
   /** Collects the manifest of this machine; called when there is time for it, while the server works. */
   readonly collectMachine: () => Promise<string | undefined>;
   readonly startedAt: Date;
@@ -104,7 +115,7 @@ interface Ready {
   readonly machine: Promise<string | undefined>;
   /** What rsync is told of what is left out. */
   readonly rulesFile: string;
-  /** For the changes that are hoped for; they may turn out to be others. */
+  /** For the changes that are hoped for, which may turn out to be others; undefined where an early check may have done it. */
   readonly check: CheckPart | undefined;
 }
 
@@ -119,7 +130,8 @@ async function getReady(
   const rulesFile = join(context.workDirectory, 'rules');
   await writeFile(rulesFile, serializeRules(plan.rules), { mode: 0o600 });
   const machine = context.collectMachine();
-  return { machine, rulesFile, check: changes === undefined ? undefined : checkOf(plan, changes, context) };
+  const isLeft = changes !== undefined && context.earlyCheck === undefined;
+  return { machine, rulesFile, check: isLeft ? checkOf(plan, changes, context) : undefined };
 }
 
 function checkOf(plan: Plan, known: KnownChanges, { clock, checkEveryMs }: OpenRunContext): CheckPart {
@@ -194,15 +206,23 @@ async function send(
     const changed = transferContext(known.plan.send.bytes);
     const moves = await replayMoves(changed, known.plan.moves);
     if (moves === undefined) {
-      const early = known === sending.changes ? ready.check : undefined;
-      const check = early ?? checkOf(plan, known, context);
-      const result = await sendChanges(changed, known.plan.send, check, context.workDirectory);
-      tellFindings(check, log);
+      const isHoped = known === sending.changes;
+      const result =
+        isHoped && context.earlyCheck !== undefined
+          ? await sendBesideCheck(plan, known, context.earlyCheck, changed, context)
+          : await sendWithCheck(
+              known,
+              (isHoped ? ready.check : undefined) ?? checkOf(plan, known, context),
+              changed,
+              context,
+            );
+      tellFindings(result.check, log);
       const { totals, unsettled } = known.plan;
-      return { ...result, totals, unsettled, since: known, walk: null, check };
+      return { ...result, totals, unsettled, since: known, walk: null };
     }
     why = moves;
   }
+  await context.earlyCheck?.giveUp();
   const walk = await sending.walk();
   const toSend = transferContext(walk.changedBytes);
   log.info(prepared.empty ? 'sending everything: nothing is there yet' : `walking everything on both sides: ${why}`);
@@ -217,6 +237,37 @@ async function send(
     walk: why,
     notKept: walk.notKept,
   };
+}
+
+type Checked = PassesEnd & { readonly check: CheckPart };
+
+/** Sends the changes, and checks the part that is due with them. */
+async function sendWithCheck(
+  { plan }: KnownChanges,
+  check: CheckPart,
+  transfers: TransferContext,
+  { workDirectory }: OpenRunContext,
+): Promise<Checked> {
+  return { ...(await sendChanges(transfers, plan.send, check, workDirectory)), check };
+}
+
+/** Sends the changes while the early check goes on; where that does not say that all is well, the part is checked once more. */
+async function sendBesideCheck(
+  plan: Plan,
+  known: KnownChanges,
+  early: EarlyCheck,
+  transfers: TransferContext,
+  context: OpenRunContext,
+): Promise<Checked> {
+  const { checkedUpTo, checkedAt, run } = known.catalogue;
+  const { workDirectory } = context;
+  const nothing = checkPart({ directories: [], checkedUpTo, checkedAt }, plan.scan.beganAt);
+  const result = await sendChanges(transfers, known.plan.send, nothing, workDirectory);
+  const seen = await early.seen(run, known.plan.differing, plan.scan.beganAt);
+  transfers.moved.wireBytes += early.wireBytes;
+  if (seen !== undefined) return { ...result, check: { ...nothing, ...seen } };
+  const check = checkOf(plan, known, context);
+  return { ...together([result, await checkDirectories(transfers, check, workDirectory)]), check };
 }
 
 async function complete(
@@ -235,6 +286,7 @@ async function complete(
     await saveCatalogue(stateDir, plan.scan.file, {
       run,
       rules: plan.identity,
+      cacheDirectories: [...plan.scan.cacheDirectories],
       ...totals,
       unsettled: [...new Set([...sent.unsettled, ...unread.map(bytesOf)])],
       fullWalkAt: since?.catalogue.fullWalkAt ?? now,

@@ -33,6 +33,9 @@ export interface Plan {
   readonly identity: string;
 }
 
+/** What counts, as far as it depends on the caches that were found. */
+export type Rules = Pick<Plan, 'rules' | 'taken' | 'identity'>;
+
 export interface PlanOptions {
   /** Named on the command line: what lies outside them stays on the server. */
   readonly sources?: readonly string[];
@@ -52,6 +55,8 @@ export async function makePlan(
     workDirectory: string;
     log: Log;
     signal: AbortSignal;
+    /** Told what would count if these were the caches, as the scan begins. */
+    onScan?: (rulesWith: (cacheDirectories: readonly string[]) => Rules) => void;
   },
 ): Promise<Plan> {
   const { config, log } = context;
@@ -98,12 +103,21 @@ export async function makePlan(
     }
   }
 
-  const rulesWith = (cacheDirectories: readonly string[]) =>
-    makeRules({ sources, filters, patterns, regions, cacheDirectories, protectOutside: options.sources !== undefined });
   const left = regions.filter(({ verdict }) => verdict === 'leave');
   const starts = startsOf(sources, regions);
   const ways = [...new Set(starts.flatMap((path) => (path === '/' ? [] : ['/', ...parentsOf(path)])))];
   const pruned = left.map(({ path }) => path).filter((path) => !sources.includes(path));
+  const rulesWith = (cacheDirectories: readonly string[]): Rules => {
+    const protectOutside = options.sources !== undefined;
+    const rules = makeRules({ sources, filters, patterns, regions, cacheDirectories, protectOutside });
+    const matcher = compileRules(rules);
+    return {
+      rules,
+      taken: 'notExpressible' in matcher ? undefined : takenBy(matcher),
+      identity: rulesIdentity([...rules, ...starts, '', ...pruned]),
+    };
+  };
+  context.onScan?.(rulesWith);
   log.step(`scanning ${sources.map(showPath).join(' ')}`);
   const scan = await scanTree({
     starts,
@@ -115,21 +129,12 @@ export async function makePlan(
     onProgress: (recordBytes) => log.progress({ label: 'scanning', doneBytes: recordBytes }),
   });
   log.progress(undefined);
-  const rules = rulesWith(scan.cacheDirectories);
-  const matcher = compileRules(rules);
   const leftOut = [
     ...left.map(({ path, why }) => ({ path: showPath(path), why })),
     ...scan.cacheDirectories.map((path) => ({ path: showPath(path), why: 'a cache: it holds a valid CACHEDIR.TAG' })),
     ...patterns.map((pattern) => ({ path: showPath(pattern), why: 'a pattern in exclude' })),
   ];
-  return {
-    sources,
-    rules,
-    leftOut,
-    scan,
-    taken: 'notExpressible' in matcher ? undefined : takenBy(matcher),
-    identity: rulesIdentity([...rules, ...starts, '', ...pruned]),
-  };
+  return { sources, leftOut, scan, ...rulesWith(scan.cacheDirectories) };
 }
 
 /** Where the walk begins: at the sources, and at what is taken inside something left out. */

@@ -1,53 +1,83 @@
 import { lstatSync } from 'node:fs';
+import type { Totals } from '../catalogue/changes.ts';
 import { entriesAfter } from '../catalogue/part.ts';
 import { parentOf } from '../catalogue/record.ts';
+import type { Taken } from '../catalogue/taken.ts';
 import { escapeName } from '../protocol/file-name.ts';
 import type { Log } from '../system/log.ts';
 import type { RsyncItem } from '../system/rsync-output.ts';
 import type { Plan } from './plan.ts';
 import type { KnownChanges } from './sending.ts';
+import { pathOf } from './transfer.ts';
 
 /** What looking at one entry costs besides its bytes, in bytes. */
 const entryWeight = 4096;
 /** Findings that are named. */
 const mostNamed = 10;
 
-/** The part of the tree that a run checks, and what it found. */
-export interface CheckPart {
+/** The part of the tree that is due to be checked. */
+export interface Due {
+  /** Absolute, as byte strings. */
   readonly directories: readonly string[];
+  /** What the next catalogue says of how far the check has come: see there. */
+  readonly checkedUpTo: string;
+  readonly checkedAt: number;
+}
+
+/** The part of the tree that a run checks, and what it found. */
+export interface CheckPart extends Due {
   readonly onFinding: (item: RsyncItem) => void;
   /** Differences that no other step had seen, escaped; they are put right. None is the promise. */
   readonly findings: readonly string[];
-  readonly checkedUpTo: string;
-  readonly checkedAt: number;
+}
+
+/** When it is, in milliseconds since 1970, and how long a check of everything takes. */
+export interface CheckTimes {
+  readonly now: number;
+  readonly everyMs: number;
+}
+
+/** A tree as a file of records tells it. */
+export interface RecordedTree {
+  readonly file: string;
+  readonly taken: Taken | undefined;
+  readonly totals: Totals;
+  /** How far the check has come. */
+  readonly last: Pick<Due, 'checkedUpTo' | 'checkedAt'>;
 }
 
 /**
  * The next part of the tree to compare by checksum, directory by directory, what lies in excess on the server included.
  * It is as large as the time since the last one: after `everyMs` everything was looked at.
- * @param now in milliseconds since 1970
  */
-export function nextCheck(
-  plan: Plan,
-  known: KnownChanges,
-  { now, everyMs }: { now: number; everyMs: number },
-): CheckPart {
-  const { catalogue } = known;
-  const { files, bytes } = known.plan.totals;
-  const share = Math.min(1, Math.max(0, now - catalogue.checkedAt) / everyMs);
-  const weight = (bytes + files * entryWeight) * share;
-  const findings: string[] = [];
-  const onFinding = (item: RsyncItem) => {
-    if (!isNewerThan(item.name, plan.scan.beganAt))
-      findings.push(escapeName(Buffer.concat([Buffer.from('/'), item.name])));
-  };
+export function duePart(tree: RecordedTree, times: CheckTimes): Due {
+  const { checkedUpTo, checkedAt } = tree.last;
+  const weight = weightOf(tree, times);
   // Too little to be worth it: the next run has that much more to do.
-  if (weight < entryWeight) {
-    const { checkedUpTo, checkedAt } = catalogue;
-    return { directories: [], onFinding, findings, checkedUpTo, checkedAt };
-  }
-  const { directories, checkedUpTo } = nextPart(plan, catalogue.checkedUpTo, weight);
-  return { directories, onFinding, findings, checkedUpTo, checkedAt: now };
+  if (weight < entryWeight) return { directories: [], checkedUpTo, checkedAt };
+  return { ...nextPart(tree, weight), checkedAt: times.now };
+}
+
+/** What looking at the part that is due costs, in bytes. */
+export function weightOf({ totals, last }: RecordedTree, { now, everyMs }: CheckTimes): number {
+  const share = Math.min(1, Math.max(0, now - last.checkedAt) / everyMs);
+  return (totals.bytes + totals.files * entryWeight) * share;
+}
+
+/** The part that is due now, to be checked by the run itself. */
+export function nextCheck(plan: Plan, known: KnownChanges, times: CheckTimes): CheckPart {
+  const { scan, taken } = plan;
+  const due = duePart({ file: scan.file, taken, totals: known.plan.totals, last: known.catalogue }, times);
+  return checkPart(due, scan.beganAt);
+}
+
+/** A part that a run checks, nothing found yet. @param scannedAt when the scan began, in seconds since 1970 */
+export function checkPart(due: Due, scannedAt: number): CheckPart {
+  const findings: string[] = [];
+  const onFinding = ({ name }: RsyncItem) => {
+    if (!isNewerThan(pathOf(name), scannedAt)) findings.push(escapeName(Buffer.concat([Buffer.from('/'), name])));
+  };
+  return { ...due, onFinding, findings };
 }
 
 /** Says what the check found. */
@@ -58,25 +88,24 @@ export function tellFindings({ findings }: CheckPart, log: Log): void {
 }
 
 /** The directories that are next, until their weight is reached; at the end it begins anew with the next run. */
-function nextPart(plan: Plan, from: string, weight: number): { directories: string[]; checkedUpTo: string } {
+function nextPart({ file, taken, last }: RecordedTree, weight: number): Omit<Due, 'checkedAt'> {
   const directories: string[] = [];
   let left = weight;
-  let checkedUpTo = from;
-  const ended = entriesAfter(plan.scan.file, from, (entry) => {
+  let { checkedUpTo } = last;
+  const ended = entriesAfter(file, last.checkedUpTo, (entry) => {
     if (left <= 0) return false;
     // Weighed as the totals are, which know of no directories.
     if (entry.type !== 'd') left -= entryWeight;
     if (entry.type === 'f') left -= entry.sizeBytes / Math.max(1, entry.links);
     checkedUpTo = entry.path;
-    if (entry.type === 'd' && plan.taken?.(entry.path, true)) directories.push(entry.path);
+    if (entry.type === 'd' && taken?.(entry.path, true)) directories.push(entry.path);
     return true;
   });
   return { directories, checkedUpTo: ended ? '' : checkedUpTo };
 }
 
 /** What changed since the scan, or whose directory did, is no finding. */
-function isNewerThan(name: Buffer, seconds: number): boolean {
-  const path = `/${name.toString('latin1')}`.replace(/(.)\/$/, '$1');
+export function isNewerThan(path: string, seconds: number): boolean {
   for (const place of [path, parentOf(path)]) {
     try {
       if (lstatSync(Buffer.from(place, 'latin1')).ctimeMs / 1000 >= seconds - 2) return true;

@@ -11,12 +11,13 @@ import type { RunId, SnapshotName } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
 import { type Lock, tryLock } from '../system/lock.ts';
 import type { Log } from '../system/log.ts';
+import { type EarlyCheck, startEarlyCheck } from './early-check.ts';
 import type { Grown } from './growth.ts';
 import { type ClientHooks, clientHooks } from './hooks.ts';
 import { failedRun, finishedRun, type LastRun, readLastRun, writeLastRun } from './last-run.ts';
 import { collectMachine } from './machine/collect.ts';
 import { openRun } from './open-run.ts';
-import { type LeftOut, makePlan, type Plan } from './plan.ts';
+import { type LeftOut, makePlan, type Plan, type Rules } from './plan.ts';
 import type { Resent } from './resent.ts';
 import { openRunDialogue, type RunDialogue } from './run-dialogue.ts';
 import { decideSending } from './sending.ts';
@@ -152,6 +153,7 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     throw failure;
   } finally {
     deps.log.progress(undefined);
+    await state.earlyCheck?.giveUp();
     await dialogue.close();
     await session.close();
     await rm(workDirectory, { recursive: true, force: true });
@@ -174,6 +176,7 @@ interface RunState {
   readonly startedAt: Date;
   run: RunId | null;
   plan?: Plan;
+  earlyCheck?: EarlyCheck;
 }
 
 function interrupted(): BytebackError {
@@ -207,6 +210,12 @@ async function takeLock(paths: ClientPaths): Promise<Lock> {
   return lock;
 }
 
+/** Whether the server probably has what the newest catalogue says. */
+function mayCheckEarly(options: BackupOptions, { before }: Steps): boolean {
+  const { dryRun, full, sources } = options;
+  return !dryRun && !full && sources === undefined && (before?.status === 'ok' || before?.status === 'partial');
+}
+
 interface Steps {
   readonly session: Session;
   readonly dialogue: RunDialogue;
@@ -220,6 +229,23 @@ interface Steps {
 async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps): Promise<RunReport> {
   const { config, paths, log, clock, signal } = deps;
   const { session, workDirectory, state } = steps;
+  const limits = {
+    ioTimeoutMs: options.ioTimeoutMs ?? config.ioTimeoutMs,
+    bwlimit: options.bwlimit ?? config.bwlimit,
+    extraFlags: config.original.rsyncFlags,
+  };
+  const onScan = (rulesWith: (cacheDirectories: readonly string[]) => Rules) => {
+    state.earlyCheck = startEarlyCheck(rulesWith, {
+      session,
+      host: steps.host,
+      ...limits,
+      stateDir: paths.stateDir,
+      workDirectory,
+      now: clock.now().getTime(),
+      everyMs: config.checkEveryMs,
+      log,
+    });
+  };
   // The catalogue is read through while find walks the tree.
   const [plan, kept] = await Promise.all([
     makePlan(options, {
@@ -229,6 +255,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
       workDirectory,
       log,
       signal,
+      ...(mayCheckEarly(options, steps) ? { onScan } : {}),
     }),
     readCatalogues(paths.stateDir),
   ]);
@@ -280,10 +307,9 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     version: deps.version,
     workDirectory,
     startedAt: state.startedAt,
-    ioTimeoutMs: options.ioTimeoutMs ?? config.ioTimeoutMs,
-    bwlimit: options.bwlimit ?? config.bwlimit,
+    ...limits,
     checkEveryMs: config.checkEveryMs,
-    extraFlags: config.original.rsyncFlags,
+    earlyCheck: state.earlyCheck,
     log,
     clock,
     hooks: steps.hooks.outcomes,

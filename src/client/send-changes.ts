@@ -8,7 +8,7 @@ import type { RsyncItem } from '../system/rsync-output.ts';
 import type { WalkPlan } from './change-plan.ts';
 import { ask } from './remote.ts';
 import { whyOf } from './session.ts';
-import { type TransferContext, transfer, type Unread } from './transfer.ts';
+import { pathOf, type TransferContext, transfer, type Unread } from './transfer.ts';
 
 /** How a run's passes ended, all together. */
 export interface PassesEnd {
@@ -43,7 +43,7 @@ export async function replayMoves(context: TransferContext, moves: readonly Move
 /** Up to so many bytes of changed files all is compared by checksum in one pass: reading them costs less than a session. */
 const onePassBytes = 64 * 1024 * 1024;
 
-/** What a run has besides the changes to send: the part of the tree that is checked by checksum. */
+/** What a run has besides the changes to send: the part of the tree that it checks itself by checksum. */
 export interface Check {
   /** Absolute. */
   readonly directories: readonly string[];
@@ -62,11 +62,7 @@ export async function sendChanges(
   workDirectory: string,
 ): Promise<PassesEnd> {
   const { log } = context;
-  const list = async (name: string, names: readonly string[]) => {
-    const file = join(workDirectory, name);
-    await writeFile(file, listOf(names), { mode: 0o600 });
-    return file;
-  };
+  const list = (name: string, names: readonly string[]) => writeList(join(workDirectory, name), names);
   for (const { blockSizeBytes, checksum, paths } of send.inPlace) {
     log.step(`sending ${paths.length} large files in place`);
     const listFile = await list(`in-place-${blockSizeBytes}-${checksum}`, namesOf(paths));
@@ -75,20 +71,18 @@ export async function sendChanges(
   // What was written in place is in the last list too: whatever the pass in place could not do is done or named here.
   const rest = ['/', ...send.normal, ...send.inPlace.flatMap(({ checksum, paths }) => (checksum ? [] : paths))];
   const { directories, onFinding } = check;
-  // A slash at the end: with what is in it.
-  const checked = directories.map((path) => `${path === '/' ? '.' : path.slice(1)}/`);
   const onePass = send.listedBytes <= onePassBytes && directories.length + send.checksum.length > 0;
   if (onePass) {
-    log.step(
-      `sending ${send.normal.length + send.checksum.length} changes, checking ${directories.length} directories`,
-    );
+    const changes = send.normal.length + send.checksum.length;
+    const checking = directories.length === 0 ? '' : `, checking ${directories.length} directories`;
+    log.step(`sending ${changes} changes${checking}`);
     const listed = [...rest, ...send.checksum];
     const isKnown = knownFrom(listed, send.noDirectoryNow);
     const onItem = (item: RsyncItem) => {
       if (!isKnown(item.name)) onFinding(item);
     };
     const whole = new Set(directories);
-    const names = [...namesOf(listed.filter((path) => !whole.has(path))), ...checked];
+    const names = [...namesOf(listed.filter((path) => !whole.has(path))), ...directories.map(contentsOf)];
     const pass = { kind: directories.length > 0 ? 'check' : 'list', checksum: true } as const;
     return await transfer({ ...context, onItem }, { ...pass, listFile: await list('changes', names) }, workDirectory);
   }
@@ -100,12 +94,20 @@ export async function sendChanges(
   }
   log.step(`sending ${send.normal.length} other changes`);
   ends.push(await transfer(context, { kind: 'list', listFile: await list('changes', namesOf(rest)) }, workDirectory));
-  if (directories.length > 0) {
-    log.step(`checking ${directories.length} directories by checksum`);
-    const listFile = await list('check', checked);
-    ends.push(await transfer({ ...context, onItem: onFinding }, { kind: 'check', listFile }, workDirectory));
-  }
+  ends.push(await checkDirectories(context, check, workDirectory));
   return together(ends);
+}
+
+/** Compares a part of the tree by checksum, and puts right what differs. */
+export async function checkDirectories(
+  context: TransferContext,
+  { directories, onFinding }: Check,
+  workDirectory: string,
+): Promise<PassesEnd> {
+  if (directories.length === 0) return { status: 'ok', unread: [] };
+  context.log.step(`checking ${directories.length} directories by checksum`);
+  const listFile = await writeList(join(workDirectory, 'check'), directories.map(contentsOf));
+  return await transfer({ ...context, onItem: onFinding }, { kind: 'check', listFile }, workDirectory);
 }
 
 /**
@@ -118,7 +120,7 @@ function knownFrom(paths: readonly string[], noDirectoryNow: ReadonlySet<string>
     for (let at = path; !known.has(at); at = parentOf(at)) known.add(at);
   }
   return (name) => {
-    const path = `/${name.toString('latin1').replace(/^\.?\/|\/$/g, '')}`;
+    const path = pathOf(name);
     if (known.has(path)) return true;
     for (let at = path; at !== '/'; at = parentOf(at)) if (noDirectoryNow.has(at)) return true;
     return false;
@@ -130,12 +132,23 @@ function namesOf(paths: readonly string[]): string[] {
   return paths.map((path) => (path === '/' ? '.' : path.slice(1)));
 }
 
+/** A directory with what is in it: a slash at the end. */
+export function contentsOf(directory: string): string {
+  return `${directory === '/' ? '.' : directory.slice(1)}/`;
+}
+
+/** Writes a list for rsync's --files-from. */
+export async function writeList(file: string, names: readonly string[]): Promise<string> {
+  await writeFile(file, listOf(names), { mode: 0o600 });
+  return file;
+}
+
 /** Names as rsync's --from0 --files-from has them. */
 function listOf(names: readonly string[]): Buffer {
   return Buffer.from(names.map((name) => `${name}\0`).join(''), 'latin1');
 }
 
-function together(ends: readonly PassesEnd[]): PassesEnd {
+export function together(ends: readonly PassesEnd[]): PassesEnd {
   return {
     status: ends.some(({ status }) => status === 'partial') ? 'partial' : 'ok',
     unread: ends.flatMap(({ unread }) => unread),
@@ -164,8 +177,7 @@ export async function walkAll(
   if (touched.length > 0) {
     // rsync's look at size and time alone would miss a file that was rewritten and given its old time again.
     log.step(`comparing ${touched.length} files by checksum`);
-    const listFile = join(workDirectory, 'touched');
-    await writeFile(listFile, listOf(namesOf(touched)), { mode: 0o600 });
+    const listFile = await writeList(join(workDirectory, 'touched'), namesOf(touched));
     ends.push(await transfer(context, { kind: 'list', listFile, checksum: true }, workDirectory));
   }
   log.step('sending everything else');

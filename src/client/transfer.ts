@@ -203,6 +203,11 @@ function addGrowth(growth: Growth, { name, sizeBytes, wireBytes }: RsyncItem, pa
   );
 }
 
+/** The absolute path, as a byte string, of what rsync names relative to the root. */
+export function pathOf(name: Buffer): string {
+  return `/${name.toString('latin1').replace(/^\.?\/|\/$/g, '')}`;
+}
+
 /** The receiver names files relative to its directory, and in a jail that lies at /data. */
 function absolute(name: Buffer, side: string): Buffer {
   if (side !== 'receiver') return name;

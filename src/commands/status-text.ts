@@ -65,7 +65,7 @@ function runningLine(
   { kind, expectedBytes, doneBytes, bytesPerSecond }: Running,
   columns: number,
 ): string {
-  const label = kind === 'backup' ? `${name} sends` : `${name} restores`;
+  const label = `${name} ${{ backup: 'sends', check: 'checks', restore: 'restores' }[kind]}`;
   const leftBytes = expectedBytes === null ? 0 : expectedBytes - doneBytes;
   return progressLine(
     {

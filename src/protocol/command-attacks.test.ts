@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { argvOf, pull, push, refusalOf, run, server } from '../../test/helpers/sample-commands.ts';
+import { argvOf, check, pull, push, refusalOf, run, server } from '../../test/helpers/sample-commands.ts';
 import { parseCommand } from './command.ts';
-import { buildRsyncArgv, isRefusal, type RsyncOptions } from './rsync-options.ts';
+import { buildRsyncArgv, type Direction, isRefusal, type RsyncOptions } from './rsync-options.ts';
 
 /** Every option that the table of attacks tries, put into a command that is good otherwise. */
 const smuggled = [
@@ -137,7 +137,7 @@ describe('the table of attacks', () => {
 const allowedWord =
   /^(?:rsync|--server|--sender|-[lHogDtpAXnbrdRWcISxzv]+e\.[iLsfxCIvu]*|--fake-super|--confine-root=\/data|\.|-@-1|-B\d+|--(?:timeout|bwlimit|compress-level)=\d+|--compress-choice=(?:zstd|lz4|zlibx|zlib|none)|--(?:new|old)-compress|--checksum-choice=(?:xxh128|xxh3|xxh64|md5|sha1|auto)|--info=[A-Z0-4,]+|--numeric-ids|--inplace|--no-r|--delete(?:-before|-during|-delay|-after|-excluded|-missing-args)?|--force|--partial|--stats|--log-format=(?:X|%i|%i%I|%o)|--files-from=-|--from0|--no-relative|--no-implied-dirs|--suffix=\.before-[0-9T-]+Z)$/;
 
-function checkArgv(direction: 'push' | 'pull', options: RsyncOptions): void {
+function checkArgv(direction: Direction, options: RsyncOptions): void {
   const argv = buildRsyncArgv(direction, options, server);
   expect(argv.filter((word) => !allowedWord.test(word))).toEqual([]);
   expect(argv.slice(-2)).toEqual(['.', '.']);
@@ -158,11 +158,14 @@ function checkCommand(text: string): void {
     return;
   }
   if (command.verb === 'transfer') checkArgv('push', command.rsync);
-  else if (command.verb === 'restore') checkArgv('pull', command.rsync);
+  else if (command.verb === 'check') {
+    checkArgv('check', command.rsync);
+    expect(buildRsyncArgv('check', command.rsync, server)[2]).toMatch(/^-n/);
+  } else if (command.verb === 'restore') checkArgv('pull', command.rsync);
 }
 
 const goodWords = [
-  ...new Set(`${push} ${pull}`.split(' ')),
+  ...new Set(`${push} ${check} ${pull}`.split(' ')),
   '--inplace',
   '-B4096',
   '--info=STATS2',

@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { accepted, argvOf, letters, pull, push, refusalOf, run, server } from '../../test/helpers/sample-commands.ts';
+import {
+  accepted,
+  argvOf,
+  check,
+  letters,
+  pull,
+  push,
+  refusalOf,
+  run,
+  server,
+} from '../../test/helpers/sample-commands.ts';
 import { maxCommandBytes } from './command.ts';
 import { buildRsyncArgv, jailDirectory } from './rsync-options.ts';
 
@@ -36,6 +46,14 @@ describe('the commands of byteback', () => {
   it('a transfer and a restore name theirs', () => {
     expect(accepted(push)).toMatchObject({ verb: 'transfer', run });
     expect(accepted(pull)).toMatchObject({ verb: 'restore', snapshot: '2026-11-20T030000Z' });
+  });
+
+  it('a check is a push that writes nothing', () => {
+    expect(argvOf(check)[2]).toMatch(/^-n/);
+    expect(argvOf(check)).not.toContain('--sender');
+    expect(refusalOf(check.replace('-nl', '-l'))).toContain('-n is missing');
+    expect(refusalOf(check.replace('--server', `${run} --server`))).toContain('--server must follow');
+    expect(refusalOf(push.replace('-lH', '-nlH'))).toContain('-n is not allowed');
   });
 
   it.each([

@@ -6,6 +6,7 @@ export type WireCommand =
   | { readonly verb: PlainVerb }
   | { readonly verb: 'separate' | 'replay'; readonly run: RunId }
   | { readonly verb: 'transfer'; readonly run: RunId; readonly rsync: RsyncOptions }
+  | { readonly verb: 'check'; readonly rsync: RsyncOptions }
   | { readonly verb: 'restore'; readonly snapshot: SnapshotName; readonly rsync: RsyncOptions };
 
 /** Verbs that are one word; their request is one JSON object on standard input. */
@@ -45,6 +46,8 @@ export function parseCommand(text: string | undefined): WireCommand | Refusal {
   switch (verb) {
     case 'transfer':
       return parseTransfer(rest);
+    case 'check':
+      return parseCheck(rest);
     case 'restore':
       return parseRestore(rest);
     case 'separate':
@@ -74,6 +77,12 @@ function parseTransfer([runText = '', server, ...words]: readonly string[]): Wir
   if (server !== '--server') return { refusal: '--server must follow the run id' };
   const rsync = parseRsyncWords('push', words);
   return isRefusal(rsync) ? rsync : { verb: 'transfer', run, rsync };
+}
+
+function parseCheck([server, ...words]: readonly string[]): WireCommand | Refusal {
+  if (server !== '--server') return { refusal: '--server must follow check' };
+  const rsync = parseRsyncWords('check', words);
+  return isRefusal(rsync) ? rsync : { verb: 'check', rsync };
 }
 
 function parseRestore([snapshotText = '', server, sender, ...words]: readonly string[]): WireCommand | Refusal {

@@ -89,6 +89,9 @@ const pushTable: Table = {
   },
 };
 
+/** A push that writes nothing and only tells what differs. */
+const checkTable: Table = { ...pushTable, requiredLetters: `n${completeLetters}` };
+
 const pullTable: Table = {
   requiredLetters: completeLetters,
   // -n: a comparison that sends no content; -b: the client keeps what it replaces.
@@ -109,7 +112,7 @@ const pullTable: Table = {
 const knownAbilities = 'iLsfxCIvu';
 
 /** All words that an argv made here may hold besides numbers: what the fuzzing compares with. */
-export const rsyncTables = { push: pushTable, pull: pullTable } as const;
+export const rsyncTables = { push: pushTable, check: checkTable, pull: pullTable } as const;
 export type Direction = keyof typeof rsyncTables;
 
 /** Why some words are refused. */

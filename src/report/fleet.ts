@@ -20,16 +20,16 @@ export type Alert = v.InferOutput<typeof AlertSchema>;
 
 /** A transfer that is under way now. */
 export const RunningSchema = v.object({
-  kind: v.picklist(['backup', 'restore']),
+  kind: v.picklist(['backup', 'check', 'restore']),
   run: v.nullable(v.string()),
   since: Time,
   expectedBytes: v.pipe(
     v.nullable(Size),
-    v.description('what the client announced; null when it is not known, as for a restore'),
+    v.description('what the client announced; null when it is not known, as for a check or a restore'),
   ),
   doneBytes: v.pipe(
     Size,
-    v.description('written by the receiver, or read by the sender of a restore, since the transfer began'),
+    v.description('written by the receiver, or read for a check or a restore, since the transfer began'),
   ),
   bytesPerSecond: v.pipe(Size, v.description('on the average since the transfer began')),
 });

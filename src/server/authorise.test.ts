@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { check as checkCommand } from '../../test/helpers/sample-commands.ts';
 import { parseServerConfig } from '../config/server-config.ts';
 import { parseCommand } from '../protocol/command.ts';
 import { parseClientName, parseRunId, type RunId } from '../protocol/names.ts';
@@ -137,9 +138,9 @@ describe('what is allowed', () => {
     expect(check(`"${right}"`, 'ping')).toBe('done');
   });
 
-  it.each(['separate', 'replay'])('%s belongs to transfer', (verb) => {
-    expect(check('"transfer"', `${verb} ${ownRun}`)).toBe('done');
-    expect(check('"prepare", "complete", "restore"', `${verb} ${ownRun}`)).toBe('allow');
+  it.each([`separate ${ownRun}`, `replay ${ownRun}`, checkCommand])('%s belongs to transfer', (text) => {
+    expect(check('"transfer"', text)).toBe('done');
+    expect(check('"prepare", "complete", "restore"', text)).toBe('allow');
   });
 
   it.each(['register', 'redeem'])('%s is no command of a client', (verb) => {

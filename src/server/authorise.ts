@@ -92,6 +92,7 @@ function rightFor({ verb }: WireCommand): Right | undefined {
     case 'restore':
     case 'transfer':
       return verb;
+    case 'check':
     case 'separate':
     case 'replay':
     case 'outcome':

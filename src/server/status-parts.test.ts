@@ -159,6 +159,7 @@ describe('whose transfer a process is', () => {
       jail('--ro-bind', '/byteback/clients/web1/snapshots/2026-11-18T030000Z/fs', 'rsync'),
       { client: 'web1', kind: 'restore' },
     ],
+    ['a check', jail('--ro-bind', '/byteback/clients/web1/current/fs', 'rsync'), { client: 'web1', kind: 'check' }],
     ['a look-up', jail('--ro-bind', '/byteback/clients/web1/snapshots', 'node'), undefined],
     ['another store', jail('--bind', '/other/clients/web1/current/fs', 'rsync'), undefined],
     ['no name of a client', jail('--bind', '/byteback/clients/../etc', 'rsync'), undefined],

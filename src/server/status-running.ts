@@ -49,7 +49,9 @@ export function whoseJail(
     const directory = argv[at + 1] ?? '';
     if ((word !== '--bind' && word !== '--ro-bind') || !directory.startsWith(join(store.clientsDir, '/'))) continue;
     const client = parseClientName(directory.slice(store.clientsDir.length + 1).split('/')[0] ?? '');
-    if (client !== undefined) return { client, kind: word === '--bind' ? 'backup' : 'restore' };
+    if (client === undefined) continue;
+    if (word === '--bind') return { client, kind: 'backup' };
+    return { client, kind: directory === store.fsDir(client) ? 'check' : 'restore' };
   }
   return undefined;
 }

@@ -44,7 +44,12 @@ export type RsyncPass =
   /** What is listed, directories without what is in them; what is listed and not there is deleted on the other side. */
   | { readonly kind: 'list'; readonly listFile: string; readonly checksum?: boolean }
   /** The same by checksum, and those that are listed with a slash at the end with what lies directly in them; what is in excess there is deleted. */
-  | { readonly kind: 'check'; readonly listFile: string }
+  | {
+      readonly kind: 'check';
+      readonly listFile: string;
+      /** Only tells what differs. */
+      readonly dryRun?: boolean;
+    }
   /**
    * All that the rules let through; what they do not, is deleted there unless they protect it. Where nothing is yet, files
    * are written under their own names at once: a name for the time being and a rename are a fifth of the receiver's work.
@@ -93,6 +98,7 @@ function passFlags(pass: RsyncPass, rulesFile: string): string[] {
       ];
     case 'check':
       return [
+        ...(pass.dryRun ? ['--dry-run'] : []),
         ...['--dirs', '--checksum', '--delete', '--delete-excluded', '--delete-missing-args', '--force', '--partial'],
         `--filter=merge ${rulesFile}`,
         `--files-from=${pass.listFile}`,

@@ -5,6 +5,7 @@ import { buildRsyncArgv, isRefusal } from '../../src/protocol/rsync-options.ts';
 export const run = '0123456789abcdef0123456789abcdef';
 export const letters = '-lHogDtpAXre.iLsfxCIvu';
 export const push = `transfer ${run} --server ${letters} --timeout=600 --delete-excluded -@-1 --partial --numeric-ids . .`;
+export const check = `check --server -nlHogDtpAXdRce.LsfxCIvu --timeout=600 --no-r --delete-excluded --delete-missing-args -@-1 --force --partial --numeric-ids . .`;
 export const pull = `restore 2026-11-20T030000Z --server --sender -lHogDtpAXRe.LsfxCIvu --timeout=60 --numeric-ids --files-from=- --from0 . .`;
 export const server = { timeoutSeconds: 600, confine: true };
 
@@ -24,6 +25,7 @@ export function accepted(text: string): WireCommand {
 export function argvOf(text: string): string[] {
   const command = accepted(text);
   if (command.verb === 'transfer') return buildRsyncArgv('push', command.rsync, server);
+  if (command.verb === 'check') return buildRsyncArgv('check', command.rsync, server);
   if (command.verb === 'restore') return buildRsyncArgv('pull', command.rsync, server);
   throw new Error(`no rsync in ${text}`);
 }

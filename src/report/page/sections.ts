@@ -115,7 +115,7 @@ ${snapshots.length === 0 ? null : snapshotTable(snapshots)}</article>
 function runningBar({ kind, doneBytes, expectedBytes, bytesPerSecond, since }: ClientStatus['running'][number]): Html {
   const isKnown = expectedBytes !== null && expectedBytes >= doneBytes && expectedBytes > 0;
   const words = isKnown ? `${sizeWords(doneBytes)} of ${sizeWords(expectedBytes)}` : sizeWords(doneBytes);
-  const begun = html`${kind === 'backup' ? 'Sending' : 'Restoring'} since ${timeOf(since)}`;
+  const begun = html`${{ backup: 'Sending', check: 'Checking', restore: 'Restoring' }[kind]} since ${timeOf(since)}`;
   // A hardened timer may not look into what other users' processes have done.
   if (doneBytes === 0) return html`<p class="running">${begun}</p>`;
   return html`<p class="running">${begun}: ${words}, ${sizeWords(bytesPerSecond)}/s ${

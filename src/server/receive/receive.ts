@@ -35,7 +35,7 @@ import { type Refused, refuse } from './refuse.ts';
 import { askRoot } from './root-helper.ts';
 import { serveRun } from './serve-run.ts';
 import { requireFewSessions, sessionTitle } from './session-limit.ts';
-import { restore, type Session, type SessionEnd, transfer, workInPlace } from './transfer.ts';
+import { check, restore, type Session, type SessionEnd, transfer, workInPlace } from './transfer.ts';
 
 /** One session as sshd starts it. */
 export interface ReceiveCall {
@@ -52,13 +52,13 @@ export interface ReceiveCall {
 }
 
 /** With more sessions than a run has, root's helper is not started before its request is there: each takes memory. */
-const mostAhead = 3;
+const mostAhead = 4;
 
 /** Serves one session: who is it, what does it ask, may it. Gives the exit code; never throws. */
 export async function receive(call: ReceiveCall): Promise<number> {
   const text = call.env['SSH_ORIGINAL_COMMAND'];
   // Those whose stdout is rsync's or a list's: a reason there would be taken for data.
-  const moves = /^(?:transfer|restore|separate|replay|rsync)(?: |$)/.test(text ?? '');
+  const moves = /^(?:transfer|check|restore|separate|replay|rsync)(?: |$)/.test(text ?? '');
   const who: Refused = { connection: call.env['SSH_CONNECTION'] };
   try {
     return await serve(parseCommand(text), call, who);
@@ -201,6 +201,8 @@ async function serveClient(
       return relay(call, 'snapshot', { verb: 'proof', client, request: await requestOf(call, ProofRequestSchema) });
     case 'transfer':
       return finish(await transfer(session, command.run, command.rsync), call, who);
+    case 'check':
+      return finish(await check(session, command.rsync), call, who);
     case 'separate':
     case 'replay':
       return finish(await workInPlace(session, command.run, command.verb), call, who);

@@ -154,6 +154,27 @@ export async function workInPlace(session: Session, run: RunId, task: 'separate'
   }
 }
 
+/**
+ * Tells the client where `current` differs from what it has: rsync in a jail that can write nothing. No lock is taken, because it
+ * is asked before the run is open and may go on beside its transfer: what changes under its hands is told as different.
+ */
+export async function check(session: Session, options: RsyncOptions): Promise<SessionEnd> {
+  const { client, store } = session;
+  const [record, serverSide] = await Promise.all([readRecord(store.runFile(client)), serverSideOf(session)]);
+  if (record === undefined) {
+    throw new BytebackError('refused', { what: 'there is nothing to check', why: `${client} has had no run yet` });
+  }
+  const rsync = await startInJail({
+    directory: store.fsDir(client),
+    access: 'read',
+    argv: buildRsyncArgv('check', options, serverSide),
+    stdin: 'inherit',
+    stdout: 'inherit',
+    stderr: 'pipe',
+  });
+  return supervise(rsync, { idleTimeoutMs: session.idleTimeoutMs }, session.say);
+}
+
 /** Sends files of a snapshot: rsync in a jail that sees exactly that snapshot's files and can write nothing. */
 export async function restore(session: Session, snapshot: SnapshotName, options: RsyncOptions): Promise<SessionEnd> {
   const { client, store } = session;
