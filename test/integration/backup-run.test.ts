@@ -149,6 +149,39 @@ describe('what a run copies', () => {
 });
 
 describe('the rolling check', () => {
+  const lateRun = async () => {
+    const [warnings, steps]: [string[], string[]] = [[], []];
+    const paths = clientPaths(client.env);
+    const report = await runBackup(
+      {},
+      {
+        config: await loadClientConfig(paths),
+        paths,
+        log: { ...silentLog, warn: (text) => warnings.push(text), step: (text) => steps.push(text) },
+        // So late that all of the tree is due, and just before a full walk is.
+        clock: { ...systemClock, now: () => new Date(Date.now() + 30 * 24 * 3_600_000 - 300_000) },
+        signal: new AbortController().signal,
+        version: 'test',
+      },
+    );
+    return { report, warnings, checks: steps.filter((step) => step.startsWith('checking ')) };
+  };
+
+  it('looks once, before the run, where there is nothing to find', async () => {
+    await new Promise((resolve) => setTimeout(resolve, 2_100));
+    expect(await client.run('byteback-backup', '--full')).toExitWith(0);
+    // A file that changed is no finding, nor is one that is gone.
+    await must([
+      'sh',
+      '-c',
+      `echo later > ${tree}/b/three; echo > ${tree}/c/later; touch -d yesterday ${tree}/c/later`,
+    ]);
+    const { report, warnings, checks } = await lateRun();
+    expect({ ...report, warnings }).toMatchObject({ status: 'ok', walk: null, findings: [], warnings: [] });
+    expect(checks).toHaveLength(1);
+    await must(['sh', '-c', `printf 'b/three\n' > ${tree}/b/three; rm ${tree}/c/later`]);
+  });
+
   it('finds what nobody else sees, puts it right, and says so', async () => {
     // What changes in the two seconds before a scan is sent once more with the next run, and then is no finding.
     await new Promise((resolve) => setTimeout(resolve, 2_100));
@@ -162,21 +195,10 @@ describe('the rolling check', () => {
       '-c',
       `printf 'b/THREE\n' > ${there}/b/three; touch -r ${tree}/b/three ${there}/b/three; echo > ${there}/c/extra`,
     ]);
-    const warnings: string[] = [];
-    const paths = clientPaths(client.env);
-    const report = await runBackup(
-      {},
-      {
-        config: await loadClientConfig(paths),
-        paths,
-        log: { ...silentLog, warn: (text) => warnings.push(text) },
-        // So late that all of the tree is due, and just before a full walk is.
-        clock: { ...systemClock, now: () => new Date(Date.now() + 30 * 24 * 3_600_000 - 300_000) },
-        signal: new AbortController().signal,
-        version: 'test',
-      },
-    );
+    const { report, warnings, checks } = await lateRun();
     expect(report.status).toBe('ok');
+    // The look before the run cannot write: the run itself checks, and puts right.
+    expect(checks).toHaveLength(2);
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain(`${tree}/b/three`);
     expect(warnings[0]).toContain(`${tree}/c/extra`);

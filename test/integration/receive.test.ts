@@ -237,6 +237,34 @@ describe('runs', () => {
     await wire.backUp(`${tree}/`);
   });
 
+  it('a check tells what differs, needs no run, and writes nothing whoever asks', async () => {
+    await wire.backUp(`${tree}/`);
+    const other = join(machine.disk, 'checked');
+    await must(['cp', '-a', tree, other]);
+    await must([
+      'sh',
+      '-c',
+      `printf 'CONTENT\n' > ${other}/file; touch -r ${tree}/file ${other}/file; echo > ${other}/new`,
+    ]);
+    const before = { record: await runRecord(), names: await readdir(fs()) };
+    const check = (...options: string[]) =>
+      command(
+        wire
+          .pushArgv('', `${other}/`, '--checksum', '--itemize-changes', ...options)
+          .map((word) => (word.startsWith('--rsync-path=') ? '--rsync-path=check' : word)),
+      );
+    const told = await check('--dry-run');
+    expect(told.exitCode, told.stderr).toBe(0);
+    expect(told.stdout).toMatch(/^<fc\.{8,9} file$/m);
+    expect(told.stdout).toMatch(/^<f\+{9} new$/m);
+    expect(told.stdout).not.toContain('payroll.txt');
+    // One that sends the content all the same, and one that asks the server to write.
+    await check('--remote-option=-n');
+    expectRefused(await check(), 'the option -n is missing');
+    expect({ record: await runRecord(), names: await readdir(fs()) }).toEqual(before);
+    expect(await readFile(join(fs(), 'file'), 'utf8')).toBe('content\n');
+  });
+
   it('a new prepare supersedes the open run', async () => {
     const old = await wire.prepare();
     const next = await wire.prepare();
