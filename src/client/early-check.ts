@@ -5,9 +5,11 @@ import type { Log } from '../system/log.ts';
 import { type RsyncConnection, runRsync } from '../system/rsync.ts';
 import type { RsyncItem } from '../system/rsync-output.ts';
 import { serializeRules } from './filter-rules.ts';
+import type { LastRun } from './last-run.ts';
 import type { Rules } from './plan.ts';
 import { readAhead } from './read-ahead.ts';
 import { type Due, duePart, isNewerThan, weightOf } from './rolling-check.ts';
+import type { BackupOptions } from './run-backup.ts';
 import { contentsOf, writeList } from './send-changes.ts';
 import { type Session, whyOf } from './session.ts';
 import { pathOf } from './transfer.ts';
@@ -53,6 +55,12 @@ interface Told {
   readonly due: Due;
   /** Absolute. */
   readonly different: readonly string[];
+}
+
+/** Whether the server probably has what the newest catalogue says, and a check may be due. */
+export function mayCheckEarly(options: BackupOptions, before: LastRun | undefined): boolean {
+  const { dryRun, full, sources } = options;
+  return !dryRun && !full && sources === undefined && (before?.status === 'ok' || before?.status === 'partial');
 }
 
 /** @param rulesWith what counts when these are the caches of the tree */

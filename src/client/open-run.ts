@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Totals } from '../catalogue/changes.ts';
 import { forgetOthers, saveCatalogue } from '../catalogue/store.ts';
 import { escapeName, unescapeName } from '../protocol/file-name.ts';
 import {
@@ -22,22 +21,14 @@ import { readMachineId } from './machine-id.ts';
 import type { Plan } from './plan.ts';
 import { ServerFailure } from './remote.ts';
 import { readSizes, SentWhole, writeSizes } from './resent.ts';
-import { type CheckPart, checkPart, nextCheck, tellFindings } from './rolling-check.ts';
+
 import type { RunReport } from './run-backup.ts';
 import type { RunDialogue } from './run-dialogue.ts';
-import {
-  checkDirectories,
-  type PassesEnd,
-  replayMoves,
-  sendAll,
-  sendChanges,
-  together,
-  walkAll,
-} from './send-changes.ts';
-import type { KnownChanges, Sending } from './sending.ts';
+import { type Sent, sendRun } from './send-run.ts';
+import type { Sending } from './sending.ts';
 import { rememberServer } from './server-says.ts';
 import type { Session } from './session.ts';
-import type { Moved, TransferContext, Unread } from './transfer.ts';
+import type { Moved, Unread } from './transfer.ts';
 
 /** What the steps on the server need to know. */
 export interface OpenRunContext {
@@ -98,10 +89,10 @@ export async function openRun(plan: Plan, sending: Sending, context: OpenRunCont
   for (let again = false; ; again = true) {
     const preparing = prepare(sending, context);
     // What comes next is made ready while the server works.
-    ready ??= await getReady(plan, sending, context, preparing);
+    ready ??= await getReady(plan, context, preparing);
     const prepared = await preparing;
     try {
-      const sent = await send(plan, sending, context, { prepared, ready }, moved);
+      const sent = await sendRun(plan, sending, context, { prepared, rulesFile: ready.rulesFile }, moved);
       return await complete(plan, sending, context, prepared, { ...sent, machine: await ready.machine }, moved);
     } catch (error) {
       if (again || !isNotOpen(error, prepared.run)) throw error;
@@ -115,27 +106,15 @@ interface Ready {
   readonly machine: Promise<string | undefined>;
   /** What rsync is told of what is left out. */
   readonly rulesFile: string;
-  /** For the changes that are hoped for, which may turn out to be others; undefined where an early check may have done it. */
-  readonly check: CheckPart | undefined;
 }
 
-async function getReady(
-  plan: Plan,
-  { changes }: Sending,
-  context: OpenRunContext,
-  meanwhile: Promise<unknown>,
-): Promise<Ready> {
+async function getReady(plan: Plan, context: OpenRunContext, meanwhile: Promise<unknown>): Promise<Ready> {
   // Its failure is heard where it is waited for.
   meanwhile.catch(() => undefined);
   const rulesFile = join(context.workDirectory, 'rules');
   await writeFile(rulesFile, serializeRules(plan.rules), { mode: 0o600 });
   const machine = context.collectMachine();
-  const isLeft = changes !== undefined && context.earlyCheck === undefined;
-  return { machine, rulesFile, check: isLeft ? checkOf(plan, changes, context) : undefined };
-}
-
-function checkOf(plan: Plan, known: KnownChanges, { clock, checkEveryMs }: OpenRunContext): CheckPart {
-  return nextCheck(plan, known, { now: clock.now().getTime(), everyMs: checkEveryMs });
+  return { machine, rulesFile };
 }
 
 function isNotOpen(error: unknown, run: RunId): boolean {
@@ -162,112 +141,6 @@ async function prepare(sending: Sending, context: OpenRunContext): Promise<Prepa
   await rememberServer(context.stateDir, prepared);
   log.debug(`run ${prepared.run}`);
   return prepared;
-}
-
-/** What was sent, and what of it has to be remembered. */
-interface Sent {
-  readonly status: 'ok' | 'partial';
-  readonly unread: Unread[];
-  readonly totals: Totals;
-  readonly unsettled: readonly string[];
-  /** Undefined after a full walk. */
-  readonly since: KnownChanges | undefined;
-  readonly check?: CheckPart;
-  /** Why everything was walked; null when it was not. */
-  readonly walk: string | null;
-  /** Why no catalogue is kept. */
-  readonly notKept?: string | undefined;
-}
-
-/** Sends the changes where they are known, and walks everything where they are not. */
-async function send(
-  plan: Plan,
-  sending: Sending,
-  context: OpenRunContext,
-  { prepared, ready }: { readonly prepared: PrepareReply; readonly ready: Ready },
-  moved: Moved,
-): Promise<Sent> {
-  const { log } = context;
-  const known = sending.since(prepared.generation);
-  const transferContext = (expectedBytes: number): TransferContext => ({
-    session: context.session,
-    run: prepared.run,
-    host: context.host,
-    ioTimeoutMs: context.ioTimeoutMs,
-    rulesFile: ready.rulesFile,
-    ...(context.bwlimit === undefined ? {} : { bwlimit: context.bwlimit }),
-    extraFlags: context.extraFlags,
-    log,
-    moved,
-    expectedBytes,
-  });
-  let why = typeof known === 'string' ? known : '';
-  if (typeof known === 'object') {
-    const changed = transferContext(known.plan.send.bytes);
-    const moves = await replayMoves(changed, known.plan.moves);
-    if (moves === undefined) {
-      const isHoped = known === sending.changes;
-      const result =
-        isHoped && context.earlyCheck !== undefined
-          ? await sendBesideCheck(plan, known, context.earlyCheck, changed, context)
-          : await sendWithCheck(
-              known,
-              (isHoped ? ready.check : undefined) ?? checkOf(plan, known, context),
-              changed,
-              context,
-            );
-      tellFindings(result.check, log);
-      const { totals, unsettled } = known.plan;
-      return { ...result, totals, unsettled, since: known, walk: null };
-    }
-    why = moves;
-  }
-  await context.earlyCheck?.giveUp();
-  const walk = await sending.walk();
-  const toSend = transferContext(walk.changedBytes);
-  log.info(prepared.empty ? 'sending everything: nothing is there yet' : `walking everything on both sides: ${why}`);
-  const result = prepared.empty
-    ? await sendAll(toSend, context.workDirectory)
-    : await walkAll(toSend, walk, sending.touched, context.workDirectory);
-  return {
-    ...result,
-    totals: walk.totals,
-    unsettled: walk.unsettled,
-    since: undefined,
-    walk: why,
-    notKept: walk.notKept,
-  };
-}
-
-type Checked = PassesEnd & { readonly check: CheckPart };
-
-/** Sends the changes, and checks the part that is due with them. */
-async function sendWithCheck(
-  { plan }: KnownChanges,
-  check: CheckPart,
-  transfers: TransferContext,
-  { workDirectory }: OpenRunContext,
-): Promise<Checked> {
-  return { ...(await sendChanges(transfers, plan.send, check, workDirectory)), check };
-}
-
-/** Sends the changes while the early check goes on; where that does not say that all is well, the part is checked once more. */
-async function sendBesideCheck(
-  plan: Plan,
-  known: KnownChanges,
-  early: EarlyCheck,
-  transfers: TransferContext,
-  context: OpenRunContext,
-): Promise<Checked> {
-  const { checkedUpTo, checkedAt, run } = known.catalogue;
-  const { workDirectory } = context;
-  const nothing = checkPart({ directories: [], checkedUpTo, checkedAt }, plan.scan.beganAt);
-  const result = await sendChanges(transfers, known.plan.send, nothing, workDirectory);
-  const seen = await early.seen(run, known.plan.differing, plan.scan.beganAt);
-  transfers.moved.wireBytes += early.wireBytes;
-  if (seen !== undefined) return { ...result, check: { ...nothing, ...seen } };
-  const check = checkOf(plan, known, context);
-  return { ...together([result, await checkDirectories(transfers, check, workDirectory)]), check };
 }
 
 async function complete(
@@ -299,7 +172,7 @@ async function complete(
   log.step('taking the snapshot');
   const figures = {
     durationMs: Math.max(0, clock.now().getTime() - context.startedAt.getTime()),
-    wireBytes: moved.wireBytes,
+    wireBytes: moved.wireBytes + (context.earlyCheck?.wireBytes ?? 0),
     sentBytes: moved.sentBytes,
     sentFiles: moved.sentFiles,
     files: Math.max(0, totals.files),

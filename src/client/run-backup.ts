@@ -1,17 +1,15 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { readCatalogues } from '../catalogue/store.ts';
 import type { ClientConfig } from '../config/client-config.ts';
 import type { ClientPaths } from '../config/paths.ts';
-import { BytebackError, reasonOf } from '../errors.ts';
+import { BytebackError } from '../errors.ts';
 import { parseDestination, rsyncHost, sshHost } from '../protocol/destination.ts';
 import type { CompleteRequest, HookOutcome } from '../protocol/messages.ts';
 import type { RunId, SnapshotName } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
-import { type Lock, tryLock } from '../system/lock.ts';
 import type { Log } from '../system/log.ts';
-import { type EarlyCheck, startEarlyCheck } from './early-check.ts';
+import { type EarlyCheck, mayCheckEarly, startEarlyCheck } from './early-check.ts';
 import type { Grown } from './growth.ts';
 import { type ClientHooks, clientHooks } from './hooks.ts';
 import { failedRun, finishedRun, type LastRun, readLastRun, writeLastRun } from './last-run.ts';
@@ -23,6 +21,7 @@ import { openRunDialogue, type RunDialogue } from './run-dialogue.ts';
 import { decideSending } from './sending.ts';
 import { openSession, type Session } from './session.ts';
 import { showPath, toByteString } from './sources.ts';
+import { makeWorkDirectory, takeLock } from './state-directory.ts';
 import type { Unread } from './transfer.ts';
 
 /** What the command line says; everything else comes from the configuration. */
@@ -96,8 +95,7 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
   const startedAt = clock.now();
   const before = await readLastRun(paths.lastRun);
   const state: RunState = { run: null, startedAt };
-  await removeLeftovers(paths.stateDir);
-  const workDirectory = await mkdtemp(join(paths.stateDir, workPrefix));
+  const workDirectory = await makeWorkDirectory(paths.stateDir);
   const hooks = clientHooks(config, paths, deps);
   const session = openSession(
     { host: sshHost(destination), configFile: paths.sshConfig },
@@ -161,16 +159,6 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
   }
 }
 
-/** The directory of a run's own files in the state directory begins so. */
-const workPrefix = 'run-';
-
-/** What a run that was killed left behind; the lock is held, so that no other run is using it. */
-async function removeLeftovers(stateDir: string): Promise<void> {
-  for (const name of await readdir(stateDir)) {
-    if (name.startsWith(workPrefix)) await rm(join(stateDir, name), { recursive: true, force: true });
-  }
-}
-
 /** What is known of a run as it goes on, for its record. */
 interface RunState {
   readonly startedAt: Date;
@@ -185,35 +173,6 @@ function interrupted(): BytebackError {
     why: 'no snapshot was taken',
     fix: 'run byteback-backup again: what was sent is not sent again',
   });
-}
-
-async function takeLock(paths: ClientPaths): Promise<Lock> {
-  let lock: Lock | undefined;
-  try {
-    await mkdir(paths.stateDir, { recursive: true, mode: 0o700 });
-    lock = await tryLock(paths.lock, { create: true });
-  } catch (error) {
-    if (error instanceof BytebackError) throw error;
-    throw new BytebackError('usage', {
-      what: `cannot write in ${paths.stateDir}`,
-      why: reasonOf(error),
-      fix: 'run byteback-backup as root, or set BYTEBACK_STATE_DIR to a directory of your own',
-    });
-  }
-  if (lock === undefined) {
-    throw new BytebackError('locked', {
-      what: 'another run is going on',
-      why: `${paths.lock} is locked`,
-      fix: 'wait until it has ended',
-    });
-  }
-  return lock;
-}
-
-/** Whether the server probably has what the newest catalogue says. */
-function mayCheckEarly(options: BackupOptions, { before }: Steps): boolean {
-  const { dryRun, full, sources } = options;
-  return !dryRun && !full && sources === undefined && (before?.status === 'ok' || before?.status === 'partial');
 }
 
 interface Steps {
@@ -255,7 +214,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
       workDirectory,
       log,
       signal,
-      ...(mayCheckEarly(options, steps) ? { onScan } : {}),
+      ...(mayCheckEarly(options, steps.before) ? { onScan } : {}),
     }),
     readCatalogues(paths.stateDir),
   ]);

@@ -1,0 +1,110 @@
+import type { Totals } from '../catalogue/changes.ts';
+import type { PrepareReply } from '../protocol/messages.ts';
+import type { EarlyCheck } from './early-check.ts';
+import type { OpenRunContext } from './open-run.ts';
+import type { Plan } from './plan.ts';
+import { type CheckPart, checkPart, nextCheck, tellFindings } from './rolling-check.ts';
+import {
+  checkDirectories,
+  type PassesEnd,
+  replayMoves,
+  sendAll,
+  sendChanges,
+  together,
+  walkAll,
+} from './send-changes.ts';
+import type { KnownChanges, Sending } from './sending.ts';
+import type { Moved, TransferContext, Unread } from './transfer.ts';
+
+/** What was sent, and what of it has to be remembered. */
+export interface Sent {
+  readonly status: 'ok' | 'partial';
+  readonly unread: Unread[];
+  readonly totals: Totals;
+  readonly unsettled: readonly string[];
+  /** Undefined after a full walk. */
+  readonly since: KnownChanges | undefined;
+  readonly check?: CheckPart;
+  /** Why everything was walked; null when it was not. */
+  readonly walk: string | null;
+  /** Why no catalogue is kept. */
+  readonly notKept?: string | undefined;
+}
+
+/** Sends the changes where they are known, and walks everything where they are not. */
+export async function sendRun(
+  plan: Plan,
+  sending: Sending,
+  context: OpenRunContext,
+  { prepared, rulesFile }: { readonly prepared: PrepareReply; readonly rulesFile: string },
+  moved: Moved,
+): Promise<Sent> {
+  const { log } = context;
+  const known = sending.since(prepared.generation);
+  const transferContext = (expectedBytes: number): TransferContext => ({
+    session: context.session,
+    run: prepared.run,
+    host: context.host,
+    ioTimeoutMs: context.ioTimeoutMs,
+    rulesFile,
+    ...(context.bwlimit === undefined ? {} : { bwlimit: context.bwlimit }),
+    extraFlags: context.extraFlags,
+    log,
+    moved,
+    expectedBytes,
+  });
+  let why = typeof known === 'string' ? known : '';
+  if (typeof known === 'object') {
+    const changed = transferContext(known.plan.send.bytes);
+    const moves = await replayMoves(changed, known.plan.moves);
+    if (moves === undefined) {
+      const early = known === sending.changes ? context.earlyCheck : undefined;
+      const result = await sendAndCheck(plan, known, early, changed, context);
+      tellFindings(result.check, log);
+      const { totals, unsettled } = known.plan;
+      return { ...result, totals, unsettled, since: known, walk: null };
+    }
+    why = moves;
+  }
+  await context.earlyCheck?.giveUp();
+  const walk = await sending.walk();
+  const toSend = transferContext(walk.changedBytes);
+  log.info(prepared.empty ? 'sending everything: nothing is there yet' : `walking everything on both sides: ${why}`);
+  const result = prepared.empty
+    ? await sendAll(toSend, context.workDirectory)
+    : await walkAll(toSend, walk, sending.touched, context.workDirectory);
+  return {
+    ...result,
+    totals: walk.totals,
+    unsettled: walk.unsettled,
+    since: undefined,
+    walk: why,
+    notKept: walk.notKept,
+  };
+}
+
+/**
+ * Sends the changes and checks the part that is due: with them, where no early check does it beside them. Where that does not say
+ * that all is well, the run checks the part once more.
+ */
+async function sendAndCheck(
+  plan: Plan,
+  known: KnownChanges,
+  early: EarlyCheck | undefined,
+  transfers: TransferContext,
+  { workDirectory, clock, checkEveryMs }: OpenRunContext,
+): Promise<PassesEnd & { readonly check: CheckPart }> {
+  const own = () => nextCheck(plan, known, { now: clock.now().getTime(), everyMs: checkEveryMs });
+  const { send, differing } = known.plan;
+  if (early === undefined) {
+    const check = own();
+    return { ...(await sendChanges(transfers, send, check, workDirectory)), check };
+  }
+  const { checkedUpTo, checkedAt, run } = known.catalogue;
+  const nothing = checkPart({ directories: [], checkedUpTo, checkedAt }, plan.scan.beganAt);
+  const sent = await sendChanges(transfers, send, nothing, workDirectory);
+  const seen = await early.seen(run, differing, plan.scan.beganAt);
+  if (seen !== undefined) return { ...sent, check: { ...nothing, ...seen } };
+  const check = own();
+  return { ...together([sent, await checkDirectories(transfers, check, workDirectory)]), check };
+}
