@@ -182,28 +182,35 @@ describe('the rolling check', () => {
     await must(['sh', '-c', `printf 'b/three\n' > ${tree}/b/three; rm ${tree}/c/later`]);
   });
 
-  it('finds what nobody else sees, puts it right, and says so', async () => {
+  it.each([
+    [
+      'another content of the same size and time',
+      'b/three',
+      `printf 'b/THREE\n' > "$there"; touch -r "$here" "$there"`,
+    ],
+    ['one too many', 'c/extra', 'echo > "$there"'],
+    ['one that is missing', 'b/three', 'rm "$there"'],
+    ['another mode', 'b/three', `setfattr -n user.rsync.%stat -v '100777 0,0 0:0' "$there"`],
+  ])('finds what nobody else sees, puts it right, and says so: %s', async (_, path, spoil) => {
     // What changes in the two seconds before a scan is sent once more with the next run, and then is no finding.
     await new Promise((resolve) => setTimeout(resolve, 2_100));
     // The last full walk is now, however long the tests before took.
     expect(await client.run('byteback-backup', '--full')).toExitWith(0);
     expect(await client.run('byteback-backup')).toExitWith(0);
-    const there = `${client.place}/current/fs${tree}`;
-    // A file with another content, the same size and time; and one too many.
-    await must([
-      'sh',
-      '-c',
-      `printf 'b/THREE\n' > ${there}/b/three; touch -r ${tree}/b/three ${there}/b/three; echo > ${there}/c/extra`,
-    ]);
+    const env = { here: `${tree}/${path}`, there: `${client.place}/current/fs${tree}/${path}` };
+    // The directory around it tells nothing.
+    await must(['sh', '-c', `${spoil}; touch -r "$(dirname "$here")" "$(dirname "$there")"`], { env });
     const { report, warnings, checks } = await lateRun();
     expect(report.status).toBe('ok');
     // The look before the run cannot write: the run itself checks, and puts right.
     expect(checks).toHaveLength(2);
-    expect(warnings).toHaveLength(1);
-    expect(warnings[0]).toContain(`${tree}/b/three`);
-    expect(warnings[0]).toContain(`${tree}/c/extra`);
-    expect(await readFile(`${await newest()}/b/three`, 'utf8')).toBe('b/three\n');
-    expect(await files(await newest())).toEqual(['a/one', 'a/two.o', 'b/three', 'c/four']);
+    expect(report.findings).toEqual([env.here]);
+    expect(warnings).toEqual([expect.stringContaining(env.here)]);
+    const differs = await must([
+      ...['rsync', '-aHAXnic', '--delete', '--numeric-ids', '--modify-window=-1', '-M--fake-super'],
+      ...[`${tree}/`, `${await newest()}/`],
+    ]);
+    expect(differs.stdout).toBe('');
   });
 });
 
