@@ -12,6 +12,9 @@ import { pathOf } from './transfer.ts';
 
 /** What looking at one entry costs besides its bytes, in bytes. */
 const entryWeight = 4096;
+/** A part that weighs less waits for the next run, unless it is a good part of a small tree: a thirtieth. */
+const leastWeight = 1024 * 1024;
+const leastParts = 30;
 /** Findings that are named. */
 const mostNamed = 10;
 
@@ -53,15 +56,20 @@ export interface RecordedTree {
 export function duePart(tree: RecordedTree, times: CheckTimes): Due {
   const { checkedUpTo, checkedAt } = tree.last;
   const weight = weightOf(tree, times);
-  // Too little to be worth it: the next run has that much more to do.
-  if (weight < entryWeight) return { directories: [], checkedUpTo, checkedAt };
+  // Too little to be worth a session: the next run has that much more to do.
+  if (weight < Math.min(leastWeight, weightOfAll(tree) / leastParts))
+    return { directories: [], checkedUpTo, checkedAt };
   return { ...nextPart(tree, weight), checkedAt: times.now };
 }
 
 /** What looking at the part that is due costs, in bytes. */
-export function weightOf({ totals, last }: RecordedTree, { now, everyMs }: CheckTimes): number {
-  const share = Math.min(1, Math.max(0, now - last.checkedAt) / everyMs);
-  return (totals.bytes + totals.files * entryWeight) * share;
+export function weightOf(tree: RecordedTree, { now, everyMs }: CheckTimes): number {
+  const share = Math.min(1, Math.max(0, now - tree.last.checkedAt) / everyMs);
+  return weightOfAll(tree) * share;
+}
+
+function weightOfAll({ totals }: RecordedTree): number {
+  return totals.bytes + totals.files * entryWeight;
 }
 
 /** The part that is due now, to be checked by the run itself. */

@@ -15,7 +15,7 @@ import { startInJail } from '../sandbox/jail.ts';
 import { jailedProgramArgv } from '../sandbox/jailed.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { tooLarge } from '../too-large.ts';
-import { askRoot, failureIn, type SnapshotHelper, startSnapshotHelper } from './root-helper.ts';
+import { askRoot, failureIn, startSnapshotHelper } from './root-helper.ts';
 import { type Limits, supervise } from './supervise.ts';
 
 /** One session of a client that moves files. */
@@ -62,14 +62,16 @@ async function serverSideOf({ idleTimeoutMs }: Session) {
 /** Receives the files of a run: rsync in the jail, writing to `current`. The run's record says how it ended. */
 export async function transfer(session: Session, run: RunId, options: RsyncOptions): Promise<SessionEnd> {
   const { client, store } = session;
-  const [lock, serverSide] = await Promise.all([lockOf(session), serverSideOf(session)]);
-  let helper: SnapshotHelper | undefined;
+  // Root's helper loads meanwhile.
+  const helper = session.ahead ? startSnapshotHelper(helperIdleMs) : undefined;
+  let lock: Lock | undefined;
   try {
+    const [held, serverSide] = await Promise.all([lockOf(session), serverSideOf(session)]);
+    lock = held;
     // Under the lock: no prepare can come in between.
     const { growth } = requireOpen(await readRecord(store.runFile(client)), run);
     const room = await roomBytes(store.fsDir(client));
     if (room <= 0) return await record(client, run, { exitCode: 1, failure: storeFull(room) });
-    helper = session.ahead ? startSnapshotHelper(helperIdleMs) : undefined;
     const rsync = await startReceiver(session, lock, options, serverSide);
     const directory = store.fsDir(client);
     const end = await supervise(
@@ -80,7 +82,7 @@ export async function transfer(session: Session, run: RunId, options: RsyncOptio
     return await record(client, run, end, helper?.ask);
   } finally {
     helper?.end();
-    await lock.release();
+    await lock?.release();
   }
 }
 
