@@ -30,8 +30,10 @@ export interface ChangePlan {
   readonly send: SendPlan;
   /** Every file that differs in anything from what it was, moved or not: what is compared by checksum in a full walk. */
   readonly touched: readonly string[];
-  /** Every path that differs in anything from what it was, moved or not. */
+  /** Every path that was there before and differs in anything from what it was, moved or not. */
   readonly differing: readonly string[];
+  /** Every path that was not there before. */
+  readonly added: readonly string[];
   readonly unsettled: readonly string[];
 }
 
@@ -90,8 +92,9 @@ export function planChanges(scan: Scan, taken: Taken, catalogue: Catalogue): Cha
   const moves = findMoves(changes);
   const left = changesAfter(changes, moves);
   const send = planSending([...left, ...otherNames(left, scan, taken)], { fromBytes: largeBytes, blockSizeFor });
-  const differing = changes.map(({ path }) => path);
-  return { totals, moves, send, touched, differing, unsettled };
+  const differing = changes.filter(({ before }) => before !== undefined).map(({ path }) => path);
+  const added = changes.filter(({ before }) => before === undefined).map(({ path }) => path);
+  return { totals, moves, send, touched, differing, added, unsettled };
 }
 
 /**

@@ -1,14 +1,16 @@
+import { lstatSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lookUpCatalogues } from '../catalogue/store.ts';
 import type { Log } from '../system/log.ts';
 import { type RsyncConnection, runRsync } from '../system/rsync.ts';
 import type { RsyncItem } from '../system/rsync-output.ts';
+import type { ChangePlan } from './change-plan.ts';
 import { serializeRules } from './filter-rules.ts';
 import type { LastRun } from './last-run.ts';
 import type { Rules } from './plan.ts';
 import { readAhead } from './read-ahead.ts';
-import { type Due, duePart, isNewerThan, weightOf } from './rolling-check.ts';
+import { type Due, duePart, weightOf } from './rolling-check.ts';
 import type { BackupOptions } from './run-backup.ts';
 import { contentsOf, writeList } from './send-changes.ts';
 import { type Session, whyOf } from './session.ts';
@@ -21,18 +23,19 @@ import { pathOf } from './transfer.ts';
  */
 export interface EarlyCheck {
   /**
-   * What was checked, when it has ended and saw nothing but what is known; undefined when that cannot be said.
-   * @param differing the paths that the scan found changed
-   * @param scannedAt when the scan began, in seconds since 1970: what changed since is nothing that should have been known
+   * What was checked, when it has ended and saw nothing but what this run sends, or the next one will; undefined when that
+   * cannot be said.
+   * @param run the run that the changes are counted from
+   * @param scannedAt when the scan began, in seconds since 1970
    */
-  seen(run: string, differing: readonly string[], scannedAt: number): Promise<Due | undefined>;
+  seen(run: string, changes: ChangePlan, scannedAt: number): Promise<Due | undefined>;
   /** Bytes that went over for it so far. */
   readonly wireBytes: number;
   /** Ends it, if it goes on. */
   giveUp(): Promise<void>;
 }
 
-export interface EarlyCheckContext extends Pick<RsyncConnection, 'host' | 'ioTimeoutMs' | 'extraFlags'> {
+export interface EarlyCheckContext extends Pick<RsyncConnection, 'host' | 'ioTimeoutMs'> {
   readonly session: Session;
   readonly bwlimit: string | undefined;
   readonly stateDir: string;
@@ -53,14 +56,21 @@ const mostReadAheadBytes = 512 * 1024 * 1024;
 interface Told {
   readonly run: string;
   readonly due: Due;
-  /** Absolute. */
-  readonly different: readonly string[];
+  /** By absolute path: whether nothing was there on the server. */
+  readonly different: ReadonlyMap<string, boolean>;
 }
 
-/** Whether the server probably has what the newest catalogue says, and a check may be due. */
-export function mayCheckEarly(options: BackupOptions, before: LastRun | undefined): boolean {
-  const { dryRun, full, sources } = options;
-  return !dryRun && !full && sources === undefined && (before?.status === 'ok' || before?.status === 'partial');
+/**
+ * Whether the server probably has what the newest catalogue says.
+ * @param ownFlags what the admin tells rsync besides, which may change what it tells of what it sees
+ */
+export function mayCheckEarly(
+  { dryRun, full, sources }: BackupOptions,
+  before: LastRun | undefined,
+  ownFlags: readonly string[],
+): boolean {
+  const isUsual = !dryRun && !full && sources === undefined && ownFlags.length === 0;
+  return isUsual && (before?.status === 'ok' || before?.status === 'partial');
 }
 
 /** @param rulesWith what counts when these are the caches of the tree */
@@ -80,13 +90,21 @@ export function startEarlyCheck(
     const times = { now: context.now, everyMs: context.everyMs };
     const due = duePart(tree, times);
     const told = { run: catalogue.run, due };
-    if (due.directories.length === 0) return { ...told, different: [] };
+    if (due.directories.length === 0) return { ...told, different: new Map() };
     context.log.step(`checking ${due.directories.length} directories by checksum`);
-    if (weightOf(tree, times) <= mostReadAheadBytes) void readAhead(due.directories, { ...context, signal });
-    const { exitCode, different, ...end } = await compare(rules, due, context, signal);
-    wireBytes = end.wireBytes;
-    // 24: something vanished here meanwhile.
-    return [0, 24].includes(exitCode) && different.length <= mostDifferences ? { ...told, different } : undefined;
+    const enough = new AbortController();
+    const reading =
+      weightOf(tree, times) > mostReadAheadBytes
+        ? undefined
+        : readAhead(due.files, AbortSignal.any([signal, enough.signal]));
+    try {
+      const { isWhole, different, ...end } = await compare(rules, due, context, signal);
+      wireBytes = end.wireBytes;
+      return isWhole ? { ...told, different } : undefined;
+    } finally {
+      enough.abort();
+      await reading;
+    }
   };
   const looking = look().catch((error: unknown) => {
     context.log.debug(`the early check ended: ${whyOf(error)}`);
@@ -96,14 +114,19 @@ export function startEarlyCheck(
     get wireBytes() {
       return wireBytes;
     },
-    async seen(run, differing, scannedAt) {
+    async seen(run, changes, scannedAt) {
       const told = await looking;
       if (told === undefined || told.run !== run) return undefined;
-      const unknown = new Set(told.different);
-      for (const path of differing) unknown.delete(path);
-      const unexpected = [...unknown].filter((path) => !isNewerThan(path, scannedAt));
-      if (unexpected.length === 0) return told.due;
-      context.log.debug(`the early check saw ${unexpected.length} differences that the scan did not`);
+      if (told.due.directories.length === 0) return told.due;
+      // What lies in a directory that was renamed is looked at under neither name, and is not sent.
+      if (changes.moves.some(({ type }) => type === 'd')) return undefined;
+      const unexpected = new Map(told.different);
+      for (const path of changes.differing) unexpected.delete(path);
+      // What is new here goes by size and time, and is sent for certain only where nothing is.
+      for (const path of changes.added) if (unexpected.get(path) === true) unexpected.delete(path);
+      const count = [...unexpected.keys()].filter((path) => !isChangedSince(path, scannedAt)).length;
+      if (count === 0) return told.due;
+      context.log.debug(`the early check saw ${count} differences that the scan did not`);
       return undefined;
     },
     async giveUp() {
@@ -113,18 +136,28 @@ export function startEarlyCheck(
   };
 }
 
+/** What itself changed since the scan, the next run sees changed. What vanished meanwhile is not known. */
+function isChangedSince(path: string, seconds: number): boolean {
+  try {
+    return lstatSync(Buffer.from(path, 'latin1')).ctimeMs / 1000 >= seconds;
+  } catch {
+    // It is not there.
+    return false;
+  }
+}
+
 /** One rsync over the directories that are due. */
 async function compare(
   { rules }: Rules,
   { directories }: Due,
   context: EarlyCheckContext,
   signal: AbortSignal,
-): Promise<{ exitCode: number; different: string[]; wireBytes: number }> {
-  const { session, workDirectory, host, ioTimeoutMs, bwlimit, extraFlags } = context;
+): Promise<{ isWhole: boolean; different: Map<string, boolean>; wireBytes: number }> {
+  const { session, workDirectory, host, ioTimeoutMs, bwlimit } = context;
   const rulesFile = join(workDirectory, 'early-rules');
   await writeFile(rulesFile, serializeRules(rules), { mode: 0o600 });
   const listFile = await writeList(join(workDirectory, 'early-check'), directories.map(contentsOf));
-  const { sessionArgv } = await session.connect();
+  const { sessionArgv } = await orAborted(session.connect(), signal);
   const connection: RsyncConnection = {
     sessionArgv,
     host,
@@ -132,18 +165,32 @@ async function compare(
     ioTimeoutMs,
     rulesFile,
     ...(bwlimit === undefined ? {} : { bwlimit }),
-    ...(extraFlags === undefined ? {} : { extraFlags }),
   };
-  const different: string[] = [];
-  const item = ({ name }: RsyncItem) => {
-    if (different.length <= mostDifferences) different.push(pathOf(name));
+  const different = new Map<string, boolean>();
+  const item = ({ name, isNew }: RsyncItem) => {
+    if (different.size <= mostDifferences) different.set(pathOf(name), isNew);
   };
-  const { exitCode, wireBytes, stderr } = await runRsync(
+  const { exitCode, wireBytes, stats, stderr } = await runRsync(
     connection,
     { kind: 'check', listFile, dryRun: true },
     { watcher: { item }, signal },
   );
   signal.throwIfAborted();
   context.log.debug(`the early check ended with ${exitCode}: ${stderr.trim().slice(-2000)}`);
-  return { exitCode, different, wireBytes };
+  // 24: something vanished here meanwhile. Without its figures at the end it has not told all.
+  const isWhole = [0, 24].includes(exitCode) && stats.wireBytes > 0 && different.size <= mostDifferences;
+  return { isWhole, different, wireBytes };
+}
+
+/** Waits no longer than until the signal. */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const stop = () => reject(signal.reason);
+  signal.throwIfAborted();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }

@@ -51,9 +51,11 @@ describe('the part that is due', () => {
   it('is nothing, and goes on where it was, when so little is due that it is not worth a session', () => {
     const { names: _, ...tree } = makeTree(600);
     const last = { checkedUpTo: '/srv/d00100/f9', checkedAt: 0 };
-    expect(duePart({ ...tree, last }, { now: 60_000, everyMs })).toEqual({ ...last, directories: [] });
+    expect(duePart({ ...tree, last }, { now: 60_000, everyMs })).toEqual({ ...last, directories: [], files: [] });
     const due = duePart({ ...tree, last }, { now: dayMs, everyMs });
     expect(due.directories[0]).toBe('/srv/d00101');
     expect(due.directories).toHaveLength(20);
+    expect(due.files).toHaveLength(200);
+    expect(due.files[0]).toBe('/srv/d00101/f0');
   });
 });

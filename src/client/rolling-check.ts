@@ -15,6 +15,10 @@ const entryWeight = 4096;
 /** A part that weighs less waits for the next run, unless it is a good part of a small tree: a thirtieth. */
 const leastWeight = 1024 * 1024;
 const leastParts = 30;
+/** Larger files are read in order by whoever reads them, and the kernel reads ahead of him. */
+const smallBytes = 1024 * 1024;
+/** More file names than this are not kept. */
+const mostFiles = 100_000;
 /** Findings that are named. */
 const mostNamed = 10;
 
@@ -22,6 +26,8 @@ const mostNamed = 10;
 export interface Due {
   /** Absolute, as byte strings. */
   readonly directories: readonly string[];
+  /** The small files in it, sorted: what is worth reading ahead. */
+  readonly files: readonly string[];
   /** What the next catalogue says of how far the check has come: see there. */
   readonly checkedUpTo: string;
   readonly checkedAt: number;
@@ -58,7 +64,7 @@ export function duePart(tree: RecordedTree, times: CheckTimes): Due {
   const weight = weightOf(tree, times);
   // Too little to be worth a session: the next run has that much more to do.
   if (weight < Math.min(leastWeight, weightOfAll(tree) / leastParts))
-    return { directories: [], checkedUpTo, checkedAt };
+    return { directories: [], files: [], checkedUpTo, checkedAt };
   return { ...nextPart(tree, weight), checkedAt: times.now };
 }
 
@@ -98,6 +104,7 @@ export function tellFindings({ findings }: CheckPart, log: Log): void {
 /** The directories that are next, until their weight is reached; at the end it begins anew with the next run. */
 function nextPart({ file, taken, last }: RecordedTree, weight: number): Omit<Due, 'checkedAt'> {
   const directories: string[] = [];
+  const files: string[] = [];
   let left = weight;
   let { checkedUpTo } = last;
   const ended = entriesAfter(file, last.checkedUpTo, (entry) => {
@@ -107,13 +114,15 @@ function nextPart({ file, taken, last }: RecordedTree, weight: number): Omit<Due
     if (entry.type === 'f') left -= entry.sizeBytes / Math.max(1, entry.links);
     checkedUpTo = entry.path;
     if (entry.type === 'd' && taken?.(entry.path, true)) directories.push(entry.path);
+    const isSmall = entry.type === 'f' && entry.sizeBytes > 0 && entry.sizeBytes < smallBytes;
+    if (isSmall && files.length < mostFiles && taken?.(entry.path, false)) files.push(entry.path);
     return true;
   });
-  return { directories, checkedUpTo: ended ? '' : checkedUpTo };
+  return { directories, files, checkedUpTo: ended ? '' : checkedUpTo };
 }
 
 /** What changed since the scan, or whose directory did, is no finding. */
-export function isNewerThan(path: string, seconds: number): boolean {
+function isNewerThan(path: string, seconds: number): boolean {
   for (const place of [path, parentOf(path)]) {
     try {
       if (lstatSync(Buffer.from(place, 'latin1')).ctimeMs / 1000 >= seconds - 2) return true;

@@ -126,6 +126,8 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
       host: rsyncHost(destination),
     });
     if (!report.dryRun) {
+      // What a hook undoes may be what it looks at.
+      await state.earlyCheck?.giveUp();
       await hooks.after(report);
       const everything = options.sources === undefined;
       await writeLastRun(paths.lastRun, finishedRun(report, { startedAt, endedAt: clock.now(), everything, before }));
@@ -135,6 +137,7 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     const failure = signal.aborted ? interrupted() : error;
     if (!options.dryRun) {
       const status = signal.aborted ? 'interrupted' : 'failed';
+      await state.earlyCheck?.giveUp();
       await hooks.after({ status, run: state.run, snapshot: null });
       const sources = (state.plan?.sources ?? []).map(showPath);
       const facts = {
@@ -214,7 +217,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
       workDirectory,
       log,
       signal,
-      ...(mayCheckEarly(options, steps.before) ? { onScan } : {}),
+      ...(mayCheckEarly(options, steps.before, config.original.rsyncFlags) ? { onScan } : {}),
     }),
     readCatalogues(paths.stateDir),
   ]);

@@ -95,15 +95,15 @@ async function sendAndCheck(
   { workDirectory, clock, checkEveryMs }: OpenRunContext,
 ): Promise<PassesEnd & { readonly check: CheckPart }> {
   const own = () => nextCheck(plan, known, { now: clock.now().getTime(), everyMs: checkEveryMs });
-  const { send, differing } = known.plan;
+  const { send } = known.plan;
   if (early === undefined) {
     const check = own();
     return { ...(await sendChanges(transfers, send, check, workDirectory)), check };
   }
   const { checkedUpTo, checkedAt, run } = known.catalogue;
-  const nothing = checkPart({ directories: [], checkedUpTo, checkedAt }, plan.scan.beganAt);
+  const nothing = checkPart({ directories: [], files: [], checkedUpTo, checkedAt }, plan.scan.beganAt);
   const sent = await sendChanges(transfers, send, nothing, workDirectory);
-  const seen = await early.seen(run, differing, plan.scan.beganAt);
+  const seen = await early.seen(run, known.plan, plan.scan.beganAt);
   if (seen !== undefined) return { ...sent, check: { ...nothing, ...seen } };
   const check = own();
   return { ...together([sent, await checkDirectories(transfers, check, workDirectory)]), check };

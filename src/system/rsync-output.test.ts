@@ -14,12 +14,13 @@ describe("rsync's output", () => {
       wireBytes: 34,
       name: Buffer.from('srv/a b'),
       attributes: false,
+      isNew: true,
     });
     expect(parseItem('=.f........x 12 0 srv/a')).toMatchObject({ kind: 'changed', attributes: true });
     // New, and to be looked at again, unless it is a file.
     expect(parseItem('=cd+++++++++ 4096 0 srv/')).toMatchObject({ kind: 'changed', attributes: true });
     expect(parseItem('=cS+++++++++ 0 0 srv/pipe')).toMatchObject({ kind: 'changed', attributes: true });
-    expect(parseItem('=<f+++++++++ 12 34 srv/a')).toMatchObject({ kind: 'sent', attributes: false });
+    expect(parseItem('=<f+++++++++ 12 34 srv/a')).toMatchObject({ kind: 'sent', attributes: false, isNew: true });
     expect(parseItem('=.d..t...... 4096 0 ./')).toMatchObject({ kind: 'changed', sizeBytes: 4096, attributes: false });
     expect(parseItem('=*deleting   0 0 etc/old')).toMatchObject({ kind: 'deleted', name: Buffer.from('etc/old') });
     expect(parseItem('sent 356 bytes')).toBeUndefined();

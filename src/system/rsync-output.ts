@@ -40,6 +40,8 @@ export interface RsyncItem {
    * socket was made: what has to be looked at again (see `transfer`).
    */
   readonly attributes: boolean;
+  /** Nothing was there before. */
+  readonly isNew: boolean;
 }
 
 /** A file that was sent, a change of something else, or a deletion; undefined for every other line. */
@@ -50,7 +52,7 @@ export function parseItem(line: string): RsyncItem | undefined {
   const [, update, flags = '', size, wire, name = ''] = match;
   if (update === '*') {
     return flags.startsWith('deleting')
-      ? { kind: 'deleted', sizeBytes: 0, wireBytes: 0, name: decodeRsyncName(name), attributes: false }
+      ? { kind: 'deleted', sizeBytes: 0, wireBytes: 0, name: decodeRsyncName(name), attributes: false, isNew: false }
       : undefined;
   }
   // %i is YXcstpoguax; a plus in the place of all of them stands for something new.
@@ -61,6 +63,7 @@ export function parseItem(line: string): RsyncItem | undefined {
     wireBytes: Number(wire),
     name: decodeRsyncName(name),
     attributes,
+    isNew: flags.includes('+'),
   };
 }
 

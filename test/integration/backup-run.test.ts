@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { chmod, cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readLastRun } from '../../src/client/last-run.ts';
@@ -149,7 +149,7 @@ describe('what a run copies', () => {
 });
 
 describe('the rolling check', () => {
-  const lateRun = async () => {
+  const lateRun = async (onStep: (text: string) => void = () => undefined) => {
     const [warnings, steps]: [string[], string[]] = [[], []];
     const paths = clientPaths(client.env);
     const report = await runBackup(
@@ -157,7 +157,14 @@ describe('the rolling check', () => {
       {
         config: await loadClientConfig(paths),
         paths,
-        log: { ...silentLog, warn: (text) => warnings.push(text), step: (text) => steps.push(text) },
+        log: {
+          ...silentLog,
+          warn: (text) => warnings.push(text),
+          step: (text) => {
+            steps.push(text);
+            onStep(text);
+          },
+        },
         // So late that all of the tree is due, and just before a full walk is.
         clock: { ...systemClock, now: () => new Date(Date.now() + 30 * 24 * 3_600_000 - 300_000) },
         signal: new AbortController().signal,
@@ -211,6 +218,32 @@ describe('the rolling check', () => {
       ...[`${tree}/`, `${await newest()}/`],
     ]);
     expect(differs.stdout).toBe('');
+  });
+
+  it.each([
+    ['in a directory in which something else changes meanwhile', 'b/three', '', 'b'],
+    ['in a directory that was renamed', 'renamed/three', 'mv "$tree/b" "$tree/renamed"', ''],
+    [
+      'of a file that is new here, and the server holds another one of its size and time',
+      'b/new',
+      'echo HERE > "$tree/b/new"; echo HELD > "$place/b/new"; touch -r "$tree/b/new" "$place/b/new"',
+      '',
+    ],
+  ])('overlooks no other content %s', async (_, path, change, busy) => {
+    await new Promise((resolve) => setTimeout(resolve, 2_100));
+    expect(await client.run('byteback-backup', '--full')).toExitWith(0);
+    const env = { tree, place: `${client.place}/current/fs${tree}` };
+    const spoil = `printf 'b/THREE\n' > "$place/b/three"; touch -r "$tree/b/three" "$place/b/three"`;
+    await must(['sh', '-c', `${spoil}; ${change === '' ? ':' : change}`], { env });
+    const { report, checks } = await lateRun((step) => {
+      if (!step.startsWith('asking ') || busy === '') return;
+      writeFileSync(`${tree}/${busy}/passing`, '');
+      rmSync(`${tree}/${busy}/passing`);
+    });
+    expect(report.walk).toBe(null);
+    expect(checks).toHaveLength(2);
+    await must(['cmp', `${tree}/${path}`, `${await newest()}/${path}`]);
+    await must(['cmp', `${tree}/${path.replace('new', 'three')}`, `${await newest()}/${path.replace('new', 'three')}`]);
   });
 });
 

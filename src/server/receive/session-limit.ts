@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { BytebackError } from '../../errors.ts';
 import type { ClientName } from '../../protocol/names.ts';
 
-/** A run needs three or four at once; the rest is for a restore beside it. */
+/** A run needs four or five at once; the rest is for a restore beside it. */
 export const mostSessions = 12;
 
 /** What `ps` shows of a session; it is also how sessions are counted. */
