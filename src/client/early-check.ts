@@ -118,8 +118,6 @@ export function startEarlyCheck(
       const told = await looking;
       if (told === undefined || told.run !== run) return undefined;
       if (told.due.directories.length === 0) return told.due;
-      // What lies in a directory that was renamed is looked at under neither name, and is not sent.
-      if (changes.moves.some(({ type }) => type === 'd')) return undefined;
       const unexpected = new Map(told.different);
       for (const path of changes.differing) unexpected.delete(path);
       // What is new here goes by size and time, and is sent for certain only where nothing is.

@@ -1,4 +1,4 @@
-import { close, closeSync, constants, open, openSync, read } from 'node:fs';
+import { closeSync, constants, openSync, read } from 'node:fs';
 import { parentOf } from '../catalogue/record.ts';
 
 /** Read at once: as many as Node has threads for, and keep a disk without moving parts at work; one that seeks puts them in order. */
@@ -65,15 +65,27 @@ function within(directory: number, name: string): Buffer {
   return Buffer.from(`/proc/self/fd/${directory}/${name}`, 'latin1');
 }
 
-/** With callbacks: of promises there would be a dozen for each file. */
+/**
+ * Only the reading waits for the disk, and only that goes to another thread: find has been at the names already, and each hand-over
+ * costs as much as all the rest.
+ */
 function readOne(path: Buffer, piece: Buffer, done: () => void): void {
-  open(path, flags, (error, file) => {
-    if (error !== null) return done();
-    const go = () =>
-      read(file, piece, 0, piece.length, null, (failure, length) => {
-        if (failure === null && length === piece.length) go();
-        else close(file, () => done());
-      });
-    go();
-  });
+  let file: number;
+  try {
+    file = openSync(path, flags);
+  } catch {
+    // It is gone, or is a link now.
+    done();
+    return;
+  }
+  const go = () =>
+    read(file, piece, 0, piece.length, null, (failure, length) => {
+      if (failure === null && length === piece.length) {
+        go();
+      } else {
+        closeSync(file);
+        done();
+      }
+    });
+  go();
 }

@@ -95,8 +95,10 @@ async function sendAndCheck(
   { workDirectory, clock, checkEveryMs }: OpenRunContext,
 ): Promise<PassesEnd & { readonly check: CheckPart }> {
   const own = () => nextCheck(plan, known, { now: clock.now().getTime(), everyMs: checkEveryMs });
-  const { send } = known.plan;
-  if (early === undefined) {
+  const { send, moves } = known.plan;
+  // What lies in a directory that was renamed was looked at under neither name, and is not sent.
+  if (early === undefined || moves.some(({ type }) => type === 'd')) {
+    await early?.giveUp();
     const check = own();
     return { ...(await sendChanges(transfers, send, check, workDirectory)), check };
   }
