@@ -80,6 +80,8 @@ const options = {
   bundle: true,
   format: 'esm',
   platform: 'node',
+  // Of modules only what is used is taken.
+  mainFields: ['module', 'main'],
   target: 'node24',
   charset: 'utf8',
   plugins: [withoutTheUnused, lateCryptography],

@@ -96,10 +96,10 @@ const pullTable: Table = {
   requiredLetters: completeLetters,
   // -n: a comparison that sends no content; -b: the client keeps what it replaces.
   optionalLetters: 'nbrdRWcISxzv',
-  required: ['--numeric-ids', '--files-from', '--from0'],
+  required: ['--numeric-ids'],
   long: {
     ...sharedLong,
-    // Names travel over the wire, never in the command.
+    // Names travel over the wire, never in the command; without any it is all of the snapshot.
     '--files-from': isOneOf('-'),
     '--suffix': (value) => /^\.before-\d{4}-\d{2}-\d{2}T\d{6}Z$/.test(value),
     '--from0': hasNoValue,

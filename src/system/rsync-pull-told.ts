@@ -1,13 +1,5 @@
 import { decodeRsyncName, parseProgress, type RsyncProgress } from './rsync-output.ts';
 
-/** What Node can compute, too: SHA-1 takes half the time of MD5, and rsync knows it since 3.2.7. */
-export type Digests = 'sha1' | 'md5';
-
-/** What a digest of an item was computed with. */
-export function digestAlgorithmOf(digest: string): Digests {
-  return digest.length === 40 ? 'sha1' : 'md5';
-}
-
 /** Something that was brought, changed, or differs. */
 export interface PullItem {
   /** As rsync itemizes it, without what the letters stand for: `>f.st......`. */
@@ -15,7 +7,7 @@ export interface PullItem {
   /** True for a file whose content came over, or would. */
   readonly content: boolean;
   readonly sizeBytes: number;
-  /** Of the whole file, as the server sent it and rsync compared it with what arrived; see `digestAlgorithmOf`. */
+  /** XXH3 with 128 bits of the whole file, as the server sent it and rsync compared it with what arrived. */
   readonly digest?: string;
   /** Relative to the directory, as bytes; a directory ends in a slash. */
   readonly name: Buffer;
@@ -23,7 +15,7 @@ export interface PullItem {
 
 /** One line of `--out-format`; undefined for every other line. */
 export function parsePullItem(line: string): PullItem | undefined {
-  const match = /^=(.)(.{10}) (?:C([0-9a-f]{32}|[0-9a-f]{40}| {32}| {40}) )? *(\d+) (.*)$/.exec(line);
+  const match = /^=(.)(.{10}) (?:C([0-9a-f]{32}| {32}) )? *(\d+) (.*)$/.exec(line);
   if (match === null) return undefined;
   const [, update = '', flags = '', digest = ' ', size, name = ''] = match;
   return {

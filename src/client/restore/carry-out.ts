@@ -29,10 +29,10 @@ export async function carryOut(
   await makeTarget(target.directory);
   const mark = markOf(target, paths.stateDir);
   // What this pull brings is read again while it goes on, and compared with the checksum that the server sent with it.
-  // What an earlier one brought, and what only looks the same, is compared by a second pass.
+  // What an earlier one brought, what only looks the same, and what came without checksums is compared by a second pass.
   const isAllNew = pull.mode.kind === 'over' ? pull.mode.checksum : !begun;
   const wrong = new Map<string, Failed>();
-  const written = writtenFiles(pull.directory, (name, why) => {
+  const written = await writtenFiles(pull.directory, (name, why) => {
     if (why === undefined && wrong.size === 0) return;
     const path = `/${escapeName(name)}`;
     // rsync itself brings once more what did not arrive whole.
@@ -41,7 +41,7 @@ export async function carryOut(
   });
   if (pull.mode.kind === 'fresh') await mark.set();
   const bring = (part: AskedPull, further: Pick<PullWatch, 'doneBytes' | 'early'>) =>
-    pullThrough({ ...part, ...(options.verify && isAllNew ? { digests: 'sha1' } : {}) }, session, log, {
+    pullThrough({ ...part, digests: options.verify && isAllNew }, session, log, {
       label: 'restoring',
       ...further,
       ...(expectedBytes === undefined ? {} : { expectedBytes }),
@@ -54,7 +54,7 @@ export async function carryOut(
   const result = await bringAll(pull, bring, early);
   const failed = new Map(result.failed.map((failure) => [failure.path, failure]));
   for (const [path, failure] of wrong) if (!failed.has(path)) failed.set(path, failure);
-  if (options.verify && !isAllNew) {
+  if (options.verify && !result.digests) {
     log.step('comparing with the snapshot, by checksums');
     const keepParents = pull.mode.kind === 'over' && pull.mode.keepParents;
     const compared = await pullThrough({ ...pull, mode: { kind: 'compare', keepParents } }, session, log, {
@@ -69,7 +69,7 @@ export async function carryOut(
   }
   // Only now: what is cut in the comparison goes on, too.
   await mark.clear();
-  const { files, bytes } = options.verify && isAllNew ? written : result;
+  const { files, bytes } = result.digests ? written : result;
   return { files, bytes, failed: [...failed.values()] };
 }
 
@@ -83,10 +83,11 @@ async function bringAll(
   if (most.large.length === 0) return most;
   const listFile = `${pull.listFile}-large`;
   await writeFile(listFile, Buffer.concat(most.large.flatMap((name) => [name, Buffer.from([0])])), { mode: 0o600 });
-  const large = await bring({ ...pull, listFile, files: 'withHoles' }, { doneBytes: most.bytes });
+  const large = await bring({ ...pull, listFile, everything: false, files: 'withHoles' }, { doneBytes: most.bytes });
   return {
     files: most.files + large.files,
     bytes: most.bytes + large.bytes,
     failed: [...most.failed, ...large.failed],
+    digests: most.digests && large.digests,
   };
 }

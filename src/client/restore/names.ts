@@ -22,9 +22,17 @@ export function absolutePath(typed: string, workingDirectory: string): Buffer {
   return Buffer.from(`/${parts.join('/')}`, 'latin1');
 }
 
+/** The root of a snapshot, as rsync's list of files has it. */
+export const everything = Buffer.from('./');
+
+/** Whether a list of names is the whole snapshot. */
+export function isEverything(names: readonly Buffer[]): boolean {
+  return names.length === 1 && names[0]?.equals(everything) === true;
+}
+
 /** The path below a snapshot's root, as rsync's list of files has it: `srv/a`, and `./` for all of it. */
 export function relativeToRoot(path: Uint8Array): Buffer {
-  return path.length === 1 ? Buffer.from('./') : Buffer.from(path.subarray(1));
+  return path.length === 1 ? everything : Buffer.from(path.subarray(1));
 }
 
 /** True when a path holds what has a meaning in patterns: it is looked for as one when no file is called so. */

@@ -21,6 +21,8 @@ export interface PullReport {
   readonly failed: readonly Failed[];
   /** What a pull of `most` left out; relative to the directory. */
   readonly large: readonly Buffer[];
+  /** Whether the items had the digests that were asked for: not every rsync can. */
+  readonly digests: boolean;
 }
 
 /** What is shown and told on the way. */
@@ -52,7 +54,7 @@ export async function pullThrough(pull: AskedPull, session: Session, log: Log, w
   let files = 0;
   let bytes = 0;
   const large = new Map<string, Buffer>();
-  let { digests } = pull;
+  let digests = pull.digests ?? false;
   let { early } = watch;
   for (let state = firstAttempt; ; ) {
     let result: AttemptResult;
@@ -61,7 +63,7 @@ export async function pullThrough(pull: AskedPull, session: Session, log: Log, w
     let unreadable = false;
     try {
       const connection = await session.connect();
-      const asked = { ...pull, ...(digests === undefined ? {} : { digests }) };
+      const asked = { ...pull, digests };
       const watcher = watcherOf(watch, log);
       const first = early;
       early = undefined;
@@ -75,8 +77,8 @@ export async function pullThrough(pull: AskedPull, session: Session, log: Log, w
             )
           : await first.goOn({ list: await readFile(pull.listFile), watcher });
       session.signal.throwIfAborted();
-      if (ended.lacksDigests && digests === 'sha1') {
-        digests = 'md5';
+      if (ended.lacksDigests && digests) {
+        digests = false;
         continue;
       }
       files += ended.files;
@@ -107,7 +109,7 @@ export async function pullThrough(pull: AskedPull, session: Session, log: Log, w
     const isPartial = result.kind === 'rsync' && result.exitCode === 23 && unreadable && !result.diskFull;
     const isOver = next.next === 'go on' || isPartial;
     await watch.ended?.(!isOver);
-    if (isOver) return { files, bytes, failed, large: [...large.values()] };
+    if (isOver) return { files, bytes, failed, large: [...large.values()], digests };
     if (next.next === 'give up') throw error;
     await session.waitFor(next.afterMs, whyOf(error), next.state);
     state = next.state;

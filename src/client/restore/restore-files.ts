@@ -11,7 +11,7 @@ import type { Session } from '../session.ts';
 import { carryOut, type Work } from './carry-out.ts';
 import { snapshotOf } from './choice.ts';
 import { startPullAhead, type WaitingPull } from './early-pull.ts';
-import { absolutePath, isPattern, relativeToRoot } from './names.ts';
+import { absolutePath, everything, isEverything, isPattern, relativeToRoot } from './names.ts';
 import { type AskedPull, type Failed, pullThrough } from './pull.ts';
 import { hasAllParents, markOf, type Target, whatIsThere } from './target.ts';
 import {
@@ -106,7 +106,7 @@ export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): 
 }
 
 function shown(name: Buffer): string {
-  return name.toString() === './' ? '/' : `/${escapeName(name)}`;
+  return name.equals(everything) ? '/' : `/${escapeName(name)}`;
 }
 
 interface Plan {
@@ -125,7 +125,7 @@ async function planTargets(options: RestoreOptions, session: Session, deps: Rest
     const snapshot = snapshotOf(wishOf(options, snapshots, deps.clock.now()), snapshots) ?? newest;
     if (snapshot === undefined) throw noSnapshots();
     const directory = directoryFor(options, snapshot, false, deps);
-    return { targets: [{ directory, snapshot, names: [Buffer.from('./')] }], missing: [], expectedBytes: undefined };
+    return { targets: [{ directory, snapshot, names: [everything] }], missing: [], expectedBytes: undefined };
   }
   const found = await findVersions(options, session, deps);
   const none = found.paths.filter(({ versions }) => versions.length === 0);
@@ -170,6 +170,7 @@ function askedOf(target: Target, temporary: string, { config }: RestoreDeps): Om
     host: rsyncHost(parseDestination(config.destination)),
     remoteCommand: `restore ${target.snapshot}`,
     listFile: join(temporary, target.snapshot),
+    everything: isEverything(target.names),
     directory: target.directory,
     ioTimeoutMs: config.ioTimeoutMs,
     ...(config.bwlimit === undefined ? {} : { bwlimit: config.bwlimit }),
@@ -194,12 +195,14 @@ async function startProbable(
   if (![undefined, 'latest', snapshot].includes(options.snapshot)) return undefined;
   const paths = options.paths.map((path) => absolutePath(path, deps.workingDirectory));
   if (paths.some(isPattern)) return undefined;
-  const names = paths.length === 0 ? [Buffer.from('./')] : paths.map((path) => relativeToRoot(path));
+  const names = paths.map((path) => relativeToRoot(path));
+  // Only a list can be waited for.
+  if (paths.length === 0 || isEverything(names)) return undefined;
   const target = { directory: directoryFor(options, snapshot, false, deps), snapshot, names };
   if ((await markOf(target, deps.paths.stateDir).isSet()) || (await whatIsThere(target)) !== undefined)
     return undefined;
-  const digests = options.verify ? ({ digests: 'sha1' } as const) : {};
-  const pull = { ...askedOf(target, temporary, deps), mode: { kind: 'fresh' }, files: 'most', ...digests } as const;
+  const mode = { kind: 'fresh' } as const;
+  const pull = { ...askedOf(target, temporary, deps), mode, files: 'most', digests: options.verify } as const;
   return startPullAhead(pull, session, deps.log);
 }
 

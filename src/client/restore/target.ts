@@ -5,6 +5,7 @@ import { BytebackError, reasonOf } from '../../errors.ts';
 import { escapeName } from '../../protocol/file-name.ts';
 import type { SnapshotName } from '../../protocol/names.ts';
 import { isMissing, writeFileAtomically } from '../../system/files.ts';
+import { everything } from './names.ts';
 
 /** What one restore writes, and where. */
 export interface Target {
@@ -45,7 +46,7 @@ async function firstFile(path: Buffer, depth: number): Promise<Buffer | undefine
 /** What stands where something is to be restored; undefined when the place is free. */
 export async function whatIsThere({ directory, names }: Target): Promise<Buffer | undefined> {
   for (const name of names) {
-    if (name.toString() === './') {
+    if (name.equals(everything)) {
       const entries = await readdir(directory, { encoding: 'buffer' }).catch((error: unknown) => {
         if (isMissing(error)) return [];
         throw error;
@@ -65,7 +66,7 @@ export async function whatIsThere({ directory, names }: Target): Promise<Buffer 
 export async function hasAllParents({ directory, names }: Target): Promise<boolean> {
   for (const name of names) {
     const slash = name.lastIndexOf('/');
-    if (name.toString() !== './' && slash > 0 && !(await exists(pathIn(directory, name.subarray(0, slash)))))
+    if (!name.equals(everything) && slash > 0 && !(await exists(pathIn(directory, name.subarray(0, slash)))))
       return false;
   }
   return true;

@@ -10,6 +10,7 @@ import { isNewerThan } from '../originals.ts';
 import { makePlan } from '../plan.ts';
 import { snapshotOf } from './choice.ts';
 import { differenceInWords, differsOnlyInXattrs } from './differences.ts';
+import { everything } from './names.ts';
 import { type Failed, pullThrough } from './pull.ts';
 import { listSnapshots, noSnapshots, openRestoreSession, type RestoreDeps, wishOf } from './versions.ts';
 
@@ -62,7 +63,6 @@ export async function verifySnapshot(
     );
     const [rulesFile, listFile] = [join(temporary, 'rules'), join(temporary, 'list')];
     await writeFile(rulesFile, serializeRules(plan.rules), { mode: 0o600 });
-    await writeFile(listFile, './\0', { mode: 0o600 });
     log.step(`comparing this machine with ${snapshot}, by checksums`);
     const different = new Map<string, Failed>();
     let [differences, changedSince] = [0, 0];
@@ -81,6 +81,7 @@ export async function verifySnapshot(
         host: rsyncHost(parseDestination(config.destination)),
         remoteCommand: `restore ${snapshot}`,
         listFile,
+        everything: true,
         directory: '/',
         mode: { kind: 'compare', keepParents: false, rulesFile },
         ioTimeoutMs: config.ioTimeoutMs,
@@ -92,7 +93,7 @@ export async function verifySnapshot(
         label: 'comparing',
         item: ({ flags, name }) => {
           if (differsOnlyInXattrs(flags)) return;
-          const path = Buffer.concat([Buffer.from('/'), name.toString() === './' ? Buffer.alloc(0) : name]);
+          const path = Buffer.concat([Buffer.from('/'), name.equals(everything) ? Buffer.alloc(0) : name]);
           const trimmed = path.length > 1 && path.at(-1) === 0x2f ? path.subarray(0, -1) : path;
           note(trimmed, flags.startsWith('*') ? 'it is here, and not in the snapshot' : missingOr(flags));
         },

@@ -1,7 +1,7 @@
-import { hash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { xxhash128 } from 'hash-wasm';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { PullItem } from '../../system/rsync-pull-told.ts';
 import { writtenFiles } from './written.ts';
@@ -12,11 +12,11 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-const item = (name: string, content: Buffer | string, algorithm = 'sha1'): PullItem => ({
+const item = async (name: string, content: Buffer | string): Promise<PullItem> => ({
   flags: '>f+++++++++',
   content: true,
   sizeBytes: content.length,
-  digest: hash(algorithm, content),
+  digest: await xxhash128(content),
   name: Buffer.from(name),
 });
 const large = Buffer.alloc(3_000_000, 'large');
@@ -30,19 +30,19 @@ test('reads again what was written, and names what is not what was sent', async 
   writeFileSync(join(directory, 'longer'), large);
   writeFileSync(join(directory, 'last'), 'wrong');
   const told = new Map<string, string | undefined>();
-  const written = writtenFiles(directory, (name, why) => told.set(name.toString(), why));
+  const written = await writtenFiles(directory, (name, why) => told.set(name.toString(), why));
   for (const each of [
     item('good', 'good'),
-    item('empty', '', 'md5'),
+    item('empty', ''),
     item('bad', 'good!'),
     item('missing', 'x'),
     item('short', large),
     item('large', large),
     item('longer', 'it was short'),
-    { ...item('attributes only', ''), content: false },
+    { ...(await item('attributes only', '')), content: false },
     item('last', 'right'),
   ])
-    await written.take(each);
+    await written.take(await each);
   // The last one is still being put in its place.
   expect(told.has('last')).toBe(false);
   await written.finish(false);
@@ -61,12 +61,12 @@ test('reads again what was written, and names what is not what was sent', async 
 
 test('what was cut comes once more, and says then what it is', async () => {
   const told = new Map<string, string | undefined>();
-  const written = writtenFiles(directory, (name, why) => told.set(name.toString(), why));
-  await written.take(item('file', 'whole'));
+  const written = await writtenFiles(directory, (name, why) => told.set(name.toString(), why));
+  await written.take(await item('file', 'whole'));
   await written.finish(true);
   expect(told.size).toBe(0);
   writeFileSync(join(directory, 'file'), 'whole');
-  await written.take(item('file', 'whole'));
+  await written.take(await item('file', 'whole'));
   await written.finish(false);
   expect([...told]).toEqual([['file', undefined]]);
 });

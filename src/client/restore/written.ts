@@ -1,8 +1,8 @@
-import { createHash, hash } from 'node:crypto';
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { createXXHash128, type IHasher } from 'hash-wasm';
 import { reasonOf } from '../../errors.ts';
-import { digestAlgorithmOf, type PullItem } from '../../system/rsync-pull-told.ts';
+import type { PullItem } from '../../system/rsync-pull-told.ts';
 
 /** Small files are read at once; a thousand of them a second would be slow one promise after the other. */
 const atOnceBytes = 1024 * 1024;
@@ -20,7 +20,12 @@ export interface WrittenFiles {
 }
 
 /** @param tell is told of each file why it is not as it should be, or nothing. */
-export function writtenFiles(directory: string, tell: (name: Buffer, why: string | undefined) => void): WrittenFiles {
+export async function writtenFiles(
+  directory: string,
+  tell: (name: Buffer, why: string | undefined) => void,
+): Promise<WrittenFiles> {
+  // One is enough: files are looked at one after the other.
+  const hasher = await createXXHash128();
   const top = Buffer.from(directory.endsWith('/') ? directory : `${directory}/`);
   const buffer = Buffer.allocUnsafe(atOnceBytes + 1);
   let waiting: Sent | undefined;
@@ -34,15 +39,14 @@ export function writtenFiles(directory: string, tell: (name: Buffer, why: string
   };
   const look = (item: Sent, isCut = false): Promise<void> | void => {
     const path = Buffer.concat([top, item.name]);
-    const algorithm = digestAlgorithmOf(item.digest);
     try {
-      const small = item.sizeBytes <= atOnceBytes ? digestOfSmall(path, item.sizeBytes, buffer, algorithm) : undefined;
+      const small = item.sizeBytes <= atOnceBytes ? digestOfSmall(path, item.sizeBytes, buffer, hasher) : undefined;
       if (small !== undefined) return judge(item, small, isCut);
     } catch (error) {
       if (!isCut) tell(item.name, `it cannot be read after the restore: ${reasonOf(error)}`);
       return;
     }
-    return digestOf(path, algorithm).then(
+    return digestOf(path, hasher).then(
       (found) => judge(item, found, isCut),
       (error: unknown) => {
         if (!isCut) tell(item.name, `it cannot be read after the restore: ${reasonOf(error)}`);
@@ -78,7 +82,7 @@ function isSent(item: PullItem): item is Sent {
 }
 
 /** Digest of a small file; undefined for what is larger than the buffer, whatever it was said to be. */
-function digestOfSmall(path: Buffer, sizeBytes: number, buffer: Buffer, algorithm: string): string | undefined {
+function digestOfSmall(path: Buffer, sizeBytes: number, buffer: Buffer, hasher: IHasher): string | undefined {
   const file = openSync(path, flags);
   try {
     // A read that gives less than it was asked for was at the end: as a rule the first one.
@@ -88,15 +92,15 @@ function digestOfSmall(path: Buffer, sizeBytes: number, buffer: Buffer, algorith
         read = readSync(file, buffer, length, buffer.length - length, length);
     }
     if (length > atOnceBytes) return undefined;
-    return hash(algorithm, buffer.subarray(0, length), 'hex');
+    return hasher.init().update(buffer.subarray(0, length)).digest();
   } finally {
     closeSync(file);
   }
 }
 
-async function digestOf(path: Buffer, algorithm: string): Promise<string> {
+async function digestOf(path: Buffer, hasher: IHasher): Promise<string> {
   const file: FileHandle = await open(path, flags);
-  const digest = createHash(algorithm);
-  for await (const chunk of file.createReadStream({ highWaterMark: 1024 * 1024 })) digest.update(chunk as Buffer);
-  return digest.digest('hex');
+  hasher.init();
+  for await (const chunk of file.createReadStream({ highWaterMark: 1024 * 1024 })) hasher.update(chunk as Buffer);
+  return hasher.digest();
 }
