@@ -5,6 +5,7 @@ import { lookUpCatalogues } from '../catalogue/store.ts';
 import type { Log } from '../system/log.ts';
 import { type RsyncConnection, runRsync } from '../system/rsync.ts';
 import type { RsyncItem } from '../system/rsync-output.ts';
+import { distrustsLinks } from '../system/rsync-version.ts';
 import type { ChangePlan } from './change-plan.ts';
 import { serializeRules } from './filter-rules.ts';
 import type { LastRun } from './last-run.ts';
@@ -155,7 +156,7 @@ async function compare(
   const rulesFile = join(workDirectory, 'early-rules');
   await writeFile(rulesFile, serializeRules(rules), { mode: 0o600 });
   const listFile = await writeList(join(workDirectory, 'early-check'), directories.map(contentsOf));
-  const { sessionArgv } = await orAborted(session.connect(), signal);
+  const [{ sessionArgv }, trustsLinks] = await orAborted(Promise.all([session.connect(), distrustsLinks()]), signal);
   const connection: RsyncConnection = {
     sessionArgv,
     host,
@@ -170,7 +171,7 @@ async function compare(
   };
   const { exitCode, wireBytes, stats, stderr } = await runRsync(
     connection,
-    { kind: 'check', listFile, dryRun: true },
+    { kind: 'check', listFile, dryRun: true, trustsLinks },
     { watcher: { item }, signal },
   );
   signal.throwIfAborted();

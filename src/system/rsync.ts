@@ -49,6 +49,11 @@ export type RsyncPass =
       readonly listFile: string;
       /** Only tells what differs. */
       readonly dryRun?: boolean;
+      /**
+       * rsync 3.5 opens each directory on the way to each file that a list leads to, lest a link there leads elsewhere: 30 µs a
+       * file, a third of a check. Of no use where nothing is sent or written.
+       */
+      readonly trustsLinks?: boolean;
     }
   /**
    * All that the rules let through; what they do not, is deleted there unless they protect it. Where nothing is yet, files
@@ -99,6 +104,7 @@ function passFlags(pass: RsyncPass, rulesFile: string): string[] {
     case 'check':
       return [
         ...(pass.dryRun ? ['--dry-run'] : []),
+        ...(pass.trustsLinks ? ['--insecure-links'] : []),
         ...['--dirs', '--checksum', '--delete', '--delete-excluded', '--delete-missing-args', '--force', '--partial'],
         `--filter=merge ${rulesFile}`,
         `--files-from=${pass.listFile}`,

@@ -20,6 +20,7 @@ import {
 import { type ClientName, parseClientName, type RunId } from '../../protocol/names.ts';
 import type { Refusal as Unparsed } from '../../protocol/rsync-options.ts';
 import { tryLock } from '../../system/lock.ts';
+import { rsyncVersion } from '../../system/rsync-version.ts';
 import { authorise } from '../authorise.ts';
 import { failureOf, readRequest, withinTime } from '../helper-request.ts';
 import { drawFiles, listChanges, listSnapshots, listVersions, writeMatches } from '../listing.ts';
@@ -91,6 +92,8 @@ export async function receiveLocally(name: string, call: ReceiveCall): Promise<n
 
 async function serve(asked: WireCommand | Unparsed, call: ReceiveCall, who: Refused): Promise<number> {
   const address = who.connection?.split(' ')[0];
+  // Its answer is there by the time that the rest is known.
+  if ('rsync' in asked) rsyncVersion().catch(() => undefined);
   const login = readLogin(call.env['SSH_USER_AUTH']);
   const caller = await callerNow(login);
   if (caller.role !== 'client') {

@@ -4,7 +4,7 @@ import type { ClientName, RunId, SnapshotName } from '../../protocol/names.ts';
 import { buildRsyncArgv, type RsyncOptions } from '../../protocol/rsync-options.ts';
 import type { RunRecord } from '../../protocol/run-record.ts';
 import { type Lock, tryLock } from '../../system/lock.ts';
-import { rsyncVersion } from '../../system/rsync-version.ts';
+import { distrustsLinks } from '../../system/rsync-version.ts';
 import type { RunningProgram } from '../../system/run.ts';
 import { failureOf } from '../helper-request.ts';
 import { Refusal } from '../refusal.ts';
@@ -51,12 +51,7 @@ async function lockOf({ client, store }: Session): Promise<Lock> {
 }
 
 async function serverSideOf({ idleTimeoutMs }: Session) {
-  const [major, minor] = await rsyncVersion();
-  return {
-    timeoutSeconds: Math.max(1, Math.ceil(idleTimeoutMs / 1000)),
-    // 3.5.0 is the first to have --confine-root; those before call it an unknown option.
-    confine: major > 3 || (major === 3 && minor >= 5),
-  };
+  return { timeoutSeconds: Math.max(1, Math.ceil(idleTimeoutMs / 1000)), confine: await distrustsLinks() };
 }
 
 /** Receives the files of a run: rsync in the jail, writing to `current`. The run's record says how it ended. */
