@@ -63,6 +63,8 @@ export async function verifySnapshot(
     );
     const [rulesFile, listFile] = [join(temporary, 'rules'), join(temporary, 'list')];
     await writeFile(rulesFile, serializeRules(plan.rules), { mode: 0o600 });
+    // By a list: without one, what is here and outside of the sources would count as what the snapshot lacks.
+    await writeFile(listFile, './\0', { mode: 0o600 });
     log.step(`comparing this machine with ${snapshot}, by checksums`);
     const different = new Map<string, Failed>();
     let [differences, changedSince] = [0, 0];
@@ -81,7 +83,6 @@ export async function verifySnapshot(
         host: rsyncHost(parseDestination(config.destination)),
         remoteCommand: `restore ${snapshot}`,
         listFile,
-        everything: true,
         directory: '/',
         mode: { kind: 'compare', keepParents: false, rulesFile },
         ioTimeoutMs: config.ioTimeoutMs,
