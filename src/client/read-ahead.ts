@@ -19,7 +19,11 @@ const mostTried = 3;
  * As long as the first files of each directory are in the cache already, the others are taken to be there, too.
  * @param files absolute, as byte strings, sorted
  */
-export async function readAhead(files: readonly string[], signal: AbortSignal): Promise<void> {
+export async function readAhead(
+  files: readonly string[],
+  signal: AbortSignal,
+  isFromDisk: (path: Buffer) => boolean = comesFromDisk,
+): Promise<void> {
   let fromDisk = false;
   for (let from = 0; from < files.length && !signal.aborted; ) {
     const directory = parentOf(files[from] ?? '');
@@ -31,7 +35,7 @@ export async function readAhead(files: readonly string[], signal: AbortSignal): 
         const prefix = directory === '/' ? 1 : directory.length + 1;
         const paths = (end: number) => files.slice(from, end).map((file) => within(handle, file.slice(prefix)));
         // One look at a disk that seeks is enough to know: whoever waits here lets the whole run wait.
-        fromDisk ||= paths(Math.min(to, from + mostTried)).some(comesFromDisk);
+        fromDisk ||= paths(Math.min(to, from + mostTried)).some(isFromDisk);
         if (fromDisk) await readAll(paths(to), signal);
         else await turn();
       } finally {
