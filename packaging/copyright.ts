@@ -9,6 +9,19 @@ function indented(text: string): string {
 
 const header = 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: byteback\n';
 
+/** What a package carries of others, whose terms stand at the head of its source. */
+const carried: Readonly<Record<string, { readonly what: string; readonly license: string; readonly source: string }>> =
+  {
+    'hash-wasm': { what: 'xxHash, compiled', license: 'BSD-2-Clause', source: 'src/xxhash128.c' },
+  };
+
+/** The comment that a file of C begins with, without its stars. */
+async function headOf(file: string): Promise<string> {
+  const comment = /^\/\*\n([\s\S]*?)\n? \*\//.exec(await readFile(file, 'utf8'))?.[1];
+  if (comment === undefined) throw new Error(`${file} does not begin with its terms`);
+  return comment.replaceAll(/^ \* ?/gm, '');
+}
+
 /** The licence text that a package brings. Packages without one are not bundled. */
 async function licenceOf(directory: string): Promise<string> {
   const file = (await readdir(directory)).find((name) => /^licen[cs]e/i.test(name));
@@ -21,11 +34,18 @@ const apache = 'Apache-2.0\n On Debian systems the full text is in /usr/share/co
 
 async function stanza(files: string, directory: string): Promise<string> {
   const { name, version, license } = JSON.parse(await readFile(join(directory, 'package.json'), 'utf8'));
-  const text = await licenceOf(directory);
+  const ofItself = paragraph(files, `${name} ${version}, bundled`, name, license, await licenceOf(directory));
+  const other = carried[name];
+  if (other === undefined) return ofItself;
+  const terms = await headOf(join(directory, other.source));
+  return `${ofItself}\n${paragraph(files, `${other.what}, in ${name}`, 'xxHash', other.license, terms)}`;
+}
+
+function paragraph(files: string, comment: string, name: string, license: string, text: string): string {
   const owners = [...text.matchAll(/^\s*(?:Copyright|\(c\)).*\d{4}.*$/gim)].map((match) => match[0].trim());
   return (
     `Files: ${files}\n` +
-    `Comment: ${name} ${version}, bundled\n` +
+    `Comment: ${comment}\n` +
     `Copyright: ${[...new Set(owners)].join('\n ') || `the authors of ${name}`}\n` +
     `License: ${license === 'Apache-2.0' ? apache : `${license}-of-${name.replaceAll(/[^a-z0-9.-]/gi, '-')}\n${indented(text)}`}\n`
   );

@@ -9,6 +9,7 @@ import { distrustsLinks } from '../system/rsync-version.ts';
 import type { ChangePlan } from './change-plan.ts';
 import { serializeRules } from './filter-rules.ts';
 import type { LastRun } from './last-run.ts';
+import { wayTo } from './plain-way.ts';
 import type { Rules } from './plan.ts';
 import { readAhead } from './read-ahead.ts';
 import { type Due, duePart, weightOf } from './rolling-check.ts';
@@ -156,6 +157,8 @@ async function compare(
   const rulesFile = join(workDirectory, 'early-rules');
   await writeFile(rulesFile, serializeRules(rules), { mode: 0o600 });
   const listFile = await writeList(join(workDirectory, 'early-check'), directories.map(contentsOf));
+  // rsync is told to trust the links on its way; so there must be none.
+  if (directories.some((path) => wayTo(path) === 'elsewhere')) throw new Error('there is a link on the way');
   const [{ sessionArgv }, trustsLinks] = await orAborted(Promise.all([session.connect(), distrustsLinks()]), signal);
   const connection: RsyncConnection = {
     sessionArgv,
@@ -183,6 +186,8 @@ async function compare(
 
 /** Waits no longer than until the signal. */
 async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Nobody else may be waiting for it.
+  work.catch(() => undefined);
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const stop = () => reject(signal.reason);
   signal.throwIfAborted();

@@ -1,17 +1,15 @@
-import { closeSync, constants, openSync, read, readSync } from 'node:fs';
+import { closeSync, openSync, read, readSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { parentOf } from '../catalogue/record.ts';
+import { openFlags, openPlainly, within } from './plain-way.ts';
 
 /** Read at once: as many as Node has threads for, and keep a disk without moving parts at work; one that seeks puts them in order. */
 const readers = 4;
 const pieceBytes = 128 * 1024;
-/** No link is followed, and nothing waits: what stands there now may be something else than it was. */
-const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
-
 /** From the cache a piece comes in 10 to 25 µs, from a disk in 80 at the very least. */
 const fromCacheMs = 0.05;
-/** Of each directory, until one has come from the disk: one alone may be empty. */
-const mostTried = 3;
+/** Of each directory, until some came from the disk: one alone may be empty, or somebody else have had the processor. */
+const [mostTried, enoughFromDisk] = [3, 2];
 
 /**
  * Reads files into the kernel's cache, several at once. rsync reads one after the other, and waits for the disk at each: 130 µs a
@@ -29,13 +27,13 @@ export async function readAhead(
     const directory = parentOf(files[from] ?? '');
     let to = from;
     while (to < files.length && parentOf(files[to] ?? '') === directory) to += 1;
-    const handle = openDirectory(directory);
+    const handle = openPlainly(directory);
     if (handle !== undefined) {
       try {
         const prefix = directory === '/' ? 1 : directory.length + 1;
         const paths = (end: number) => files.slice(from, end).map((file) => within(handle, file.slice(prefix)));
-        // One look at a disk that seeks is enough to know: whoever waits here lets the whole run wait.
-        fromDisk ||= paths(Math.min(to, from + mostTried)).some(isFromDisk);
+        // Once is enough to know: whoever waits here for a disk that seeks lets the whole run wait.
+        fromDisk ||= paths(Math.min(to, from + mostTried)).filter(isFromDisk).length >= enoughFromDisk;
         if (fromDisk) await readAll(paths(to), signal);
         else await turn();
       } finally {
@@ -46,19 +44,21 @@ export async function readAhead(
   }
 }
 
+/** The first use of memory takes longer than a read. */
+const tried = Buffer.alloc(pieceBytes);
+
 function comesFromDisk(path: Buffer): boolean {
   const file = openFile(path);
   if (file === undefined) return false;
+  const begun = performance.now();
   try {
-    const begun = performance.now();
-    readSync(file, Buffer.allocUnsafe(pieceBytes));
-    return performance.now() - begun > fromCacheMs;
+    readSync(file, tried);
   } catch {
     // It cannot be read; rsync will say so.
-    return false;
   } finally {
     closeSync(file);
   }
+  return performance.now() - begun > fromCacheMs;
 }
 
 async function readAll(paths: readonly Buffer[], signal: AbortSignal): Promise<void> {
@@ -74,32 +74,9 @@ async function readAll(paths: readonly Buffer[], signal: AbortSignal): Promise<v
   await Promise.all(Array.from({ length: readers }, reader));
 }
 
-/** Opens a directory step by step, so that no link on the way leads elsewhere; undefined where that cannot be. */
-function openDirectory(path: string): number | undefined {
-  let handle: number | undefined;
-  try {
-    handle = openSync('/', flags);
-    for (const name of path.split('/').filter(Boolean)) {
-      const inner = openSync(within(handle, name), flags | constants.O_DIRECTORY);
-      closeSync(handle);
-      handle = inner;
-    }
-    return handle;
-  } catch {
-    // It is gone, or is a link now.
-    if (handle !== undefined) closeSync(handle);
-    return undefined;
-  }
-}
-
-/** A name in an open directory (proc_pid_fd(5)). */
-function within(directory: number, name: string): Buffer {
-  return Buffer.from(`/proc/self/fd/${directory}/${name}`, 'latin1');
-}
-
 function openFile(path: Buffer): number | undefined {
   try {
-    return openSync(path, flags);
+    return openSync(path, openFlags);
   } catch {
     // It is gone, or is a link now.
     return undefined;

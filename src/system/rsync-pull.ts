@@ -32,6 +32,8 @@ export interface Pull {
         /** What looks the same by size and time is compared by content: a damaged file is put right. */
         readonly checksum: boolean;
       }
+    /** Only what belongs to directories that are there: rsync sets none of their times where it keeps what it replaces. */
+    | { readonly kind: 'directories'; readonly keepParents: boolean }
     /** Writes nothing; items are what differs, by content, too. */
     | {
         readonly kind: 'compare';
@@ -94,6 +96,7 @@ export function pullArgv(pull: Pull, listFile = pull.listFile): [string, ...stri
       ...(mode.kind === 'over' && mode.checksum ? ['--checksum'] : []),
       ...(mode.kind === 'over' && mode.suffix !== undefined ? ['--backup', `--suffix=${mode.suffix}`] : []),
     ],
+    directories: ['--existing', '--ignore-existing'],
     compare: [
       '--dry-run',
       '--checksum',

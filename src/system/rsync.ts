@@ -51,7 +51,7 @@ export type RsyncPass =
       readonly dryRun?: boolean;
       /**
        * rsync 3.5 opens each directory on the way to each file that a list leads to, lest a link there leads elsewhere: 30 µs a
-       * file, a third of a check. Of no use where nothing is sent or written.
+       * file, a third of a check. Whoever says this has looked at the way, once.
        */
       readonly trustsLinks?: boolean;
     }

@@ -206,6 +206,21 @@ describe('a restore', () => {
     // Given once more, without the spoiler, it is put right.
     expect(await client.run(...words, '--overwrite')).toExitWith(0);
   });
+
+  it('compares in a second pass where rsync was built without the checksum', async () => {
+    const bin = `${machine.scratch}/bin-without`;
+    await mkdir(bin);
+    const real = (await must(['which', 'rsync'])).stdout.trim();
+    const lacks = `echo "unknown checksum name: xxh128" >&2; exit 4`;
+    await writeFile(`${bin}/rsync`, `#!/bin/sh\ncase "$*" in *=xxh128*) ${lacks} ;; esac\nexec "${real}" "$@"\n`);
+    await chmod(`${bin}/rsync`, 0o755);
+    const env = { PATH: `${bin}:${process.env.PATH}` };
+    const words = ['byteback-restore', '--restore', '--to', `${machine.disk}/out-without`, `${tree}/old`];
+    const outcome = await client.runWith({ env }, ...words, '--json', '--debug');
+    expect(outcome).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/ rsync .* --dry-run --checksum /) });
+    expect(JSON.parse(outcome.stdout)).toMatchObject({ status: 'ok', files: 1, verified: 'checksums', failed: [] });
+    expect(await readFile(`${machine.disk}/out-without${tree}/old`, 'utf8')).toMatch(/^never touched\n$/i);
+  });
 });
 
 describe('on the server, root', () => {

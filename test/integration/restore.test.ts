@@ -307,6 +307,22 @@ describe('restoring', () => {
     await utimes(tree, mtime, mtime);
   });
 
+  it.each([[['--yes']], [['--yes', '--overwrite']]])(
+    'in place, directories have their times again, whatever was made in them: %j',
+    async (how) => {
+      const times = async (root = '') => (await must(['find', root, '-type', 'd', '-printf', '%P %T@\\n'])).stdout;
+      for (const name of ['page', 'deep/large', 'deep/er/file']) await rm(`${tree}/${name}`);
+      await writeFile(`${tree}/same`, 'not the same\n');
+      expect(await restore('--restore', '--in-place', ...how, '--snapshot', names[2] ?? '', tree)).toExitWith(0);
+      const kept = (await must(['ls', tree])).stdout.split('\n').filter((name) => name.includes('.before-'));
+      expect(kept).toHaveLength(how.includes('--overwrite') ? 0 : 1);
+      expect(await times(tree)).toBe(await times(copies[2]));
+      for (const name of kept) await rm(`${tree}/${name}`);
+      await must(['touch', '-r', copies[2] ?? '', tree]);
+      expect(await compareTrees(copies[2] ?? '', tree)).toEqual([]);
+    },
+  );
+
   it('brings every version with --all', async () => {
     expect(await restore('--restore', '--all', '--to', to('all'), 'page')).toExitWith(0);
     const found = await must(['grep', '-r', '', to('all')]);

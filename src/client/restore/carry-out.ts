@@ -54,6 +54,12 @@ export async function carryOut(
   const result = await bringAll(pull, bring, early);
   const failed = new Map(result.failed.map((failure) => [failure.path, failure]));
   for (const [path, failure] of wrong) if (!failed.has(path)) failed.set(path, failure);
+  if (pull.mode.kind === 'over') {
+    // With --backup rsync leaves the times of directories as they come; and what comes late spoils them in any case.
+    const { keepParents } = pull.mode;
+    const ended = await pullThrough({ ...pull, mode: { kind: 'directories', keepParents } }, session, log, {});
+    for (const failure of ended.failed) if (!failed.has(failure.path)) failed.set(failure.path, failure);
+  }
   if (options.verify && !result.digests) {
     log.step('comparing with the snapshot, by checksums');
     const keepParents = pull.mode.kind === 'over' && pull.mode.keepParents;
