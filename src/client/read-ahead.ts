@@ -8,8 +8,9 @@ const readers = 4;
 const pieceBytes = 128 * 1024;
 /** From the cache a piece comes in 10 to 25 µs, from a disk in 80 at the very least. */
 const fromCacheMs = 0.05;
-/** Of each directory, until some came from the disk: one alone may be empty, or somebody else have had the processor. */
-const [mostTried, enoughFromDisk] = [3, 2];
+/** Of each directory, until enough of the last ones came from the disk: one alone may be empty, or somebody else have had the processor. */
+const mostTried = 3;
+const enoughFromDisk = 2;
 
 /**
  * Reads files into the kernel's cache, several at once. rsync reads one after the other, and waits for the disk at each: 130 µs a
@@ -23,6 +24,11 @@ export async function readAhead(
   isFromDisk: (path: Buffer) => boolean = comesFromDisk,
 ): Promise<void> {
   let fromDisk = false;
+  let last: boolean[] = [];
+  const isEnough = (path: Buffer) => {
+    last = [...last, isFromDisk(path)].slice(-mostTried);
+    return last.filter(Boolean).length >= enoughFromDisk;
+  };
   for (let from = 0; from < files.length && !signal.aborted; ) {
     const directory = parentOf(files[from] ?? '');
     let to = from;
@@ -33,7 +39,7 @@ export async function readAhead(
         const prefix = directory === '/' ? 1 : directory.length + 1;
         const paths = (end: number) => files.slice(from, end).map((file) => within(handle, file.slice(prefix)));
         // Once is enough to know: whoever waits here for a disk that seeks lets the whole run wait.
-        fromDisk ||= paths(Math.min(to, from + mostTried)).filter(isFromDisk).length >= enoughFromDisk;
+        fromDisk ||= paths(Math.min(to, from + mostTried)).some(isEnough);
         if (fromDisk) await readAll(paths(to), signal);
         else await turn();
       } finally {
