@@ -27,6 +27,15 @@ const plainVerbs = [
 ] as const;
 export type PlainVerb = (typeof plainVerbs)[number];
 
+/** What the clients of the original byteback ask for: they are told in words what to do. */
+const originalVerbs: ReadonlySet<string> = new Set([
+  'byteback-receive',
+  'byteback-restore',
+  'byteback-setup-client-receive',
+  'byteback-snapshot',
+  'rsync',
+]);
+
 /** No command is longer, in bytes. A real one is shorter than 300. */
 export const maxCommandBytes = 1024;
 
@@ -39,6 +48,13 @@ const allowedText = /^[A-Za-z0-9 .,_=%@:+/-]*$/;
 export function parseCommand(text: string | undefined): WireCommand | Refusal {
   if (text === undefined || text === '') return { refusal: 'no command was given: this account has no shell' };
   if (text.length > maxCommandBytes) return { refusal: `the command is longer than ${maxCommandBytes} bytes` };
+  const [first = ''] = text.split(' ', 1);
+  if (originalVerbs.has(first)) {
+    return {
+      refusal: `${first} is a command of the original byteback, whose server this is no more; on the client, install this byteback and run: byteback-setup-client --destination USER@HOST:`,
+      told: true,
+    };
+  }
   if (!allowedText.test(text)) return { refusal: 'the command has a character that no command of byteback has' };
   const words = text.split(' ');
   if (words.includes('')) return { refusal: 'words must be separated by single spaces' };

@@ -118,6 +118,8 @@ export type Direction = keyof typeof rsyncTables;
 /** Why some words are refused. */
 export interface Refusal {
   readonly refusal: string;
+  /** The client may hear it: it gives nothing away, and a person needs it. */
+  readonly told?: true;
 }
 
 export function isRefusal(value: object): value is Refusal {

@@ -29,7 +29,8 @@ export function authorise({ caller, policy, address, now, command }: Attempt): W
   }
   if (isRefusal(command)) {
     // What rsync may be told is no secret, and whoever set an option of rsync's in good faith must learn which.
-    const told = caller.role === 'client' && /^the (?:option|first word)/.test(command.refusal);
+    const told =
+      caller.role === 'client' && (command.told === true || /^the (?:option|first word)/.test(command.refusal));
     throw new Refusal('command', { what: 'the command is refused', why: command.refusal }, { told });
   }
   requireRole(caller, command);

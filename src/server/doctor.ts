@@ -15,6 +15,7 @@ import { readRegistry, strangeLines } from './registry.ts';
 import { proveSandbox } from './sandbox/prove.ts';
 import { configurationStep, layoutStep, registryStep } from './setup/configuration.ts';
 import { mountStep } from './setup/mount.ts';
+import { originalsOfOthers, ownershipStep } from './setup/ownership.ts';
 import { sliceStep } from './setup/slice.ts';
 import { sshdStep } from './setup/sshd.ts';
 import type { Step } from './setup/step.ts';
@@ -52,13 +53,18 @@ export function serverChecks({ log, clock }: DoctorDeps): Check[] {
     { area: 'programs', look: checkPrograms },
     { area: 'installation', look: () => checkStep(installationStep(), `${serverPaths.libDir} is root's`) },
     { area: 'configuration', look: checkConfiguration },
-    asConfigured('user', "nobody else's, without a password", ({ user }) => userStep(user)),
+    asConfigured('user', "nobody else's, without a password", ({ user, store }) => userStep(user, store)),
     asConfigured('mount', 'with safe options, and in /etc/fstab', ({ store }) =>
       mountStep({ store, source: { kind: 'mounted' }, force: false, confirm: never }),
     ),
+    asConfigured('owners', "the store's top and the way to it are root's", ({ store, user }) =>
+      ownershipStep(store, user),
+    ),
     asConfigured('store', 'complete', ({ store }) => layoutStep(store, clock)),
     { area: 'registry', look: checkRegistry },
-    asConfigured('registry', `${serverPaths.authorizedKeys} is root's`, () => registryStep([], clock)),
+    asConfigured('registry', `${serverPaths.authorizedKeys} is root's`, ({ store, user }) =>
+      registryStep([], { store, user, clock }),
+    ),
     asConfigured('sudo', 'starts the two helpers', ({ user }) => sudoersStep(user)),
     asConfigured('sshd', 'sends the user to byteback-receive, and nowhere else', ({ user }) =>
       sshdStep(user, never, log),
@@ -190,6 +196,14 @@ async function checkPlaces(config: ServerConfig): Promise<Verdict[]> {
       { path: store.lockFile(name), uid: 0, mode: 0o640 },
     ];
     for (const { path, uid, mode } of expected) problems.push(...(await whatIsWrongAt(path, uid, mode)));
+  }
+  for (const { path, user } of await originalsOfOthers(config.store, config.user)) {
+    problems.push({
+      state: 'warning',
+      what: `${user} can still change the history in ${path}`,
+      why: 'the original byteback left it to this user',
+      fix: `when nobody needs ${user} any more: userdel ${user}; byteback-setup-server`,
+    });
   }
   return problems.length === 0 ? [`${names.length} in the store, each as it must be`] : problems;
 }

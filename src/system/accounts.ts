@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { run } from './run.ts';
 
 /** A user of this machine. */
@@ -38,4 +38,22 @@ export async function localNames(file: '/etc/passwd' | '/etc/group'): Promise<Re
     if (/^\d+$/.test(id) && !names.has(Number(id))) names.set(Number(id), name);
   }
   return names;
+}
+
+/** What a user runs now: `1234 (rsync)`. */
+export async function processesOf(uid: number): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    try {
+      if ((await stat(`/proc/${pid}`)).uid !== uid) continue;
+      const status = await readFile(`/proc/${pid}/status`, 'utf8');
+      // One that has ended, and that nobody has asked about, does nothing more.
+      if (/^State:\s+[ZX]/m.test(status)) continue;
+      found.push(`${pid} (${/^Name:\s+(.*)$/m.exec(status)?.[1] ?? '?'})`);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  return found;
 }

@@ -25,6 +25,8 @@ beforeAll(async () => {
     await must(['btrfs', 'subvolume', 'snapshot', '-r', join(old, 'current'), join(old, name)]);
   }
   await must(['chown', '-R', 'original:', join(old, 'current')]);
+  // As the original's README has it: the store is the user's home.
+  await must(['chown', 'original:', '/byteback', old]);
 });
 
 afterAll(async () => {
@@ -55,6 +57,11 @@ it('goes on with its history after one command on each side', async () => {
   expect(await readFile(join(place, 'new'), 'utf8')).toBe('new\n');
   expect(await command(['test', '-e', join(place, 'a.left-out')])).toExitWith(1);
 
+  // The former user of the store takes nothing away, and what is left to it is told.
+  expect(set.stderr.replaceAll(/\s+/g, ' ')).toContain('original can still change this history of the original');
+  for (const script of ['cd /byteback; mv clients stolen', 'mv /byteback/web1 /byteback/x', 'mkdir /byteback/x'])
+    expect((await command(['su', 'original', '-s', '/bin/sh', '-c', script])).exitCode).not.toBe(0);
+
   const list = await must(['byteback-prune', '--list']);
   for (const name of [...snapshots, taken]) expect(list.stdout).toContain(name);
   for (const name of snapshots) expect(await readFile(join(old, name, 'srv/file'), 'utf8')).toBe(`of ${name}\n`);
@@ -63,4 +70,34 @@ it('goes on with its history after one command on each side', async () => {
   const again = await command(['byteback-setup-server', '--store', '/byteback', '--yes']);
   expect(again).toExitWith(0);
   await rm(tree, { recursive: true });
+});
+
+it.each([
+  ['its owner', 'chown original /byteback'],
+  ['its mode', 'chmod o+w /byteback'],
+  ['an entry of an ACL', 'setfacl -m u:original:rwx /byteback'],
+])("finds a store's top that another can change by %s, and set-up puts it right", async (_, spoil) => {
+  await must(['sh', '-ec', spoil]);
+  const found = await command(['byteback', 'doctor']);
+  expect(found.stdout).toMatch(/owners.*give \/byteback to root/s);
+  expect(await command(['byteback-setup-server', '--store', '/byteback', '--yes'])).toExitWith(0);
+  expect((await must(['stat', '-c', '%U:%G %a', '/byteback'])).stdout).toBe('root:root 755\n');
+  expect((await command(['su', 'original', '-s', '/bin/sh', '-c', 'mkdir /byteback/x'])).exitCode).not.toBe(0);
+});
+
+it('finds a directory on the way to the store that another can rename', async () => {
+  const settings = await readFile('/etc/byteback/server.toml', 'utf8');
+  await mkdir('/srv/other/store', { recursive: true });
+  await must(['mount', '--bind', '/byteback', '/srv/other/store']);
+  await must(['chown', 'original', '/srv/other']);
+  await writeFile('/etc/byteback/server.toml', settings.replaceAll('"/byteback"', '"/srv/other/store"'));
+  try {
+    expect((await command(['byteback', 'doctor'])).stdout).toMatch(/owners.*\/srv\/other cannot be trusted/);
+    const set = await command(['byteback-setup-server', '--yes']);
+    expect(set).toMatchObject({ exitCode: 12, stderr: expect.stringContaining('/srv/other belongs to user') });
+  } finally {
+    await writeFile('/etc/byteback/server.toml', settings);
+    await must(['umount', '/srv/other/store']);
+    await rm('/srv/other', { recursive: true });
+  }
 });

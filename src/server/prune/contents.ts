@@ -26,6 +26,11 @@ export interface StoredSnapshot {
 /** The original's names: local time with its distance from UTC. */
 const originalName = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2})([+-]\d{2})(\d{2})$/;
 
+/** True for a name that the original byteback gave a snapshot. */
+export function isOriginalName(name: string): boolean {
+  return originalName.test(name);
+}
+
 /** Milliseconds since 1970 of a snapshot's name in either form, or undefined when it is none. */
 export function timeOfSnapshotName(name: string): number | undefined {
   const own = snapshotTime(name);

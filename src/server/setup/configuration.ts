@@ -4,8 +4,10 @@ import { serverPaths } from '../../config/paths.ts';
 import { loadServerConfig, type ServerConfig } from '../../config/server-config.ts';
 import { BytebackError, reasonOf } from '../../errors.ts';
 import { type PublicKey, parsePublicKey } from '../../protocol/public-key.ts';
+import { findUser } from '../../system/accounts.ts';
 import type { Clock } from '../../system/clock.ts';
 import { isMissing, writeFileAtomically } from '../../system/files.ts';
+import type { Log } from '../../system/log.ts';
 import {
   emptyRegistry,
   entriesOf,
@@ -16,7 +18,8 @@ import {
   writeRegistry,
 } from '../registry.ts';
 import { withRegistryLock } from '../registry-lock.ts';
-import { createStore, openStore } from '../store.ts';
+import { createClientDirectories, createStore, openStore } from '../store.ts';
+import { entriesOfOriginals, originalsToml, readOriginalKeys } from './original-keys.ts';
 import type { Step } from './step.ts';
 import { requireTrusted } from './trusted-path.ts';
 
@@ -62,7 +65,8 @@ export function configurationStep(store: string, user: string): Step {
     act: async () => {
       await mkdir(serverPaths.configDir, { recursive: true, mode: 0o755 });
       await requireTrusted(serverPaths.configDir);
-      await writeFileAtomically(serverPaths.serverToml, serverTomlText(store, user), { mode: 0o644, uid: 0, gid: 0 });
+      const text = serverTomlText(store, user) + originalsToml(await readOriginalKeys(store, user));
+      await writeFileAtomically(serverPaths.serverToml, text, { mode: 0o644, uid: 0, gid: 0 });
     },
   };
 }
@@ -128,8 +132,19 @@ function withAdmin(registry: Registry, { label, key }: AdminKey): Registry {
   return withEntry(registry, { role: 'admin', name, key });
 }
 
-/** `/etc/byteback/authorized_keys`, with the keys that may register clients. */
-export function registryStep(admins: readonly AdminKey[], clock: Clock): Step {
+/** What the keys step works on. */
+export interface RegistryStepDeps {
+  readonly store: string;
+  readonly user: string;
+  readonly clock: Clock;
+  readonly log?: Log;
+}
+
+/**
+ * `/etc/byteback/authorized_keys`, with the keys that may register clients. Where an original byteback is taken over, the
+ * keys of its clients come with it, once: when the registry is made. A client that is revoked later stays so.
+ */
+export function registryStep(admins: readonly AdminKey[], { store, user, clock, log }: RegistryStepDeps): Step {
   const path = serverPaths.authorizedKeys;
   const read = async (): Promise<Registry | undefined> => {
     try {
@@ -144,15 +159,36 @@ export function registryStep(admins: readonly AdminKey[], clock: Clock): Step {
     title: 'keys',
     check: async () => {
       const registry = await read();
-      if (registry === undefined)
-        return `make ${path}${admins.length > 0 ? `, with administrative keys: ${admins.map(({ label }) => label).join(', ')}` : ''}`;
+      if (registry === undefined) {
+        const { clients } = await readOriginalKeys(store, user);
+        return [
+          `make ${path}`,
+          ...(admins.length > 0 ? [`with administrative keys: ${admins.map(({ label }) => label).join(', ')}`] : []),
+          ...(clients.length > 0
+            ? [`with the keys of the original's clients: ${clients.map(({ name }) => name).join(', ')}`]
+            : []),
+        ].join(', ');
+      }
       const missing = absent(registry).map(({ label }) => label);
       return missing.length === 0 ? undefined : `add administrative keys to ${path}: ${missing.join(', ')}`;
     },
     act: () =>
       withRegistryLock(path, clock, async () => {
-        const registry = (await read()) ?? emptyRegistry;
+        const registry = (await read()) ?? (await firstRegistry({ store, user, clock, ...(log ? { log } : {}) }));
         await writeRegistry(path, absent(registry).reduce(withAdmin, registry));
       }),
   };
+}
+
+/** Empty; or with the clients of the original, which get their places in the store before they get their keys. */
+async function firstRegistry({ store, user, log }: RegistryStepDeps): Promise<Registry> {
+  const originals = await readOriginalKeys(store, user);
+  for (const { line, why } of originals.left)
+    log?.warn(`${store}/.ssh/authorized_keys:${line} is not taken over: ${why}`);
+  if (originals.clients.length === 0) return emptyRegistry;
+  const account = await findUser(user);
+  if (account === undefined) throw new Error('the user was made just now');
+  const opened = await openStore({ store });
+  for (const { name } of originals.clients) await createClientDirectories(opened, name, account);
+  return entriesOfOriginals(originals).reduce(withEntry, emptyRegistry);
 }

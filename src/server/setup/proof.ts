@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readFile, stat, utimes } from 'node:fs/promises';
+import { readFile, rmdir, stat, utimes } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { serverPaths } from '../../config/paths.ts';
 import { BytebackError } from '../../errors.ts';
@@ -77,34 +78,6 @@ async function callHelper<const Schema extends v.GenericSchema>(
   throw failed(what, why ?? 'it gave no reason', fix ?? 'correct it, and run byteback-setup-server again');
 }
 
-/** The helpers answer, and nothing else can be run by sudo: no other program, no argument. */
-async function proveSudo(proof: Proof): Promise<void> {
-  const request = { verb: 'register', name: proof.client, publicKey: 'no key' };
-  const reply = await callHelper(proof, helpers.register, request, FailureSchema);
-  if (reply.exit !== 'refused')
-    throw failed('byteback-register does not check keys', `it answered: ${reply.what}`, 'report this as a bug');
-  for (const argv of [['/usr/bin/true'], [helpers.snapshot, '--help'], [helpers.register, 'x']]) {
-    const allowed = await run(['sudo', '-n', '--', ...argv], { account: proof.account, cwd: '/' }).then(
-      () => true,
-      (error: unknown) => {
-        if (error instanceof ProgramError && error.exitCodeOfProgram !== undefined) return false;
-        throw error;
-      },
-    );
-    if (!allowed) continue;
-    throw failed(
-      `${proof.account.name} may run more than the two helpers by sudo`,
-      `it ran: ${argv.join(' ')}`,
-      'look for the rule that allows it: grep -rn . /etc/sudoers /etc/sudoers.d',
-    );
-  }
-}
-
-async function prove(step: string, log: Log, action: () => Promise<void>): Promise<void> {
-  await action();
-  log.step(stepLine('', `${step}: ok`));
-}
-
 /** True when the user can do something that it must not be able to. */
 async function succeedsAs(account: UserAccount, argv: readonly [string, ...string[]]): Promise<boolean> {
   try {
@@ -114,6 +87,67 @@ async function succeedsAs(account: UserAccount, argv: readonly [string, ...strin
     if (error instanceof ProgramError && error.exitCodeOfProgram !== undefined) return false;
     throw error;
   }
+}
+
+/** Nothing that leads to a snapshot can be renamed by the user: he can make no name there, nor change who may. */
+async function proveOwnership({ store, client, account }: Proof): Promise<void> {
+  const way: string[] = [];
+  for (let at = dirname(store.root); ; at = dirname(at)) {
+    way.push(at);
+    if (at === '/') break;
+  }
+  const own = [
+    store.root,
+    store.clientsDir,
+    store.clientDir(client),
+    store.snapshotsDir(client),
+    store.currentDir(client),
+  ];
+  for (const directory of [...own, ...way]) {
+    const name = join(directory, `.byteback-proof-${randomBytes(6).toString('hex')}`);
+    for (const argv of [
+      ['mkdir', '--', name],
+      ['chmod', `--reference=${directory}`, '--', directory],
+    ] as const) {
+      if (!(await succeedsAs(account, argv))) continue;
+      await rmdir(name).catch(() => undefined);
+      throw failed(
+        `${account.name} can take the history away`,
+        `it could: ${argv.join(' ')}`,
+        `give it to root: chown root: ${directory}; chmod 0755 ${directory}`,
+      );
+    }
+  }
+}
+
+/** The helpers answer, and nothing else can be run by sudo: no other program, no argument. */
+async function proveSudo(proof: Proof): Promise<void> {
+  const request = { verb: 'register', name: proof.client, publicKey: 'no key' };
+  const reply = await callHelper(proof, helpers.register, request, FailureSchema);
+  if (reply.exit !== 'refused')
+    throw failed('byteback-register does not check keys', `it answered: ${reply.what}`, 'report this as a bug');
+  const store = proof.store.root;
+  for (const [options, argv] of [
+    [[], ['/usr/bin/true']],
+    [[], [helpers.snapshot, '--help']],
+    [[], [helpers.register, 'x']],
+    // Only asked for, not run: what the original byteback was allowed, wherever its rule may stand.
+    ...['create', 'delete'].map((verb) => [['-l'], ['/sbin/btrfs', 'subvolume', verb, `${store}/x/current`]] as const),
+    [['-l'], ['/usr/bin/byteback-snapshot']],
+    [['-l'], ['/usr/local/bin/byteback-snapshot']],
+  ] as const) {
+    if (!(await succeedsAs(proof.account, ['sudo', '-n', ...options, '--', ...argv]))) continue;
+    throw failed(
+      `${proof.account.name} may run more than the two helpers by sudo`,
+      `it may run: ${argv.join(' ')}`,
+      'look for the rule that allows it: grep -rn . /etc/sudoers /etc/sudoers.d',
+    );
+  }
+}
+
+async function prove(step: string, log: Log, action: () => Promise<void>): Promise<void> {
+  await action();
+  log.step(stepLine('', `${step}: ok`));
 }
 
 /** A whole run: a file in `current`, a snapshot of it, and the snapshot is out of the user's reach. */
@@ -220,6 +254,7 @@ export async function proveServer(
         await proveSandbox({ directory: store.fsDir(proof.client), access, hidden, account });
       }
     });
+    await prove('nobody but root can move what is in the store', log, () => proveOwnership(proof));
     await prove('a snapshot is taken, and nobody but root can change it', log, () => proveSnapshot(proof));
   } finally {
     await forget(proof, clock);

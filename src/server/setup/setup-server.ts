@@ -9,6 +9,7 @@ import { configurationStep, existingConfig, layoutStep, readAdminKey, registrySt
 import { fileSystemStep, type StoreSource } from './file-system.ts';
 import { mountStep } from './mount.ts';
 import { namespacesStep } from './namespaces.ts';
+import { originalsOfOthers, ownershipStep } from './ownership.ts';
 import { packagesStep } from './packages.ts';
 import { proveServer } from './proof.ts';
 import { quotaStep } from './quota.ts';
@@ -148,15 +149,16 @@ export async function setupServer(options: SetupServerOptions, deps: SetupServer
   const packages = packagesStep(confirm);
   const steps: Step[] = [
     installationStep(),
-    userStep(user),
+    userStep(user, store),
     startUpStep(user, log),
     namespacesStep(user),
     fileSystemStep(target),
     mountStep(target),
+    ownershipStep(store, user),
     layoutStep(store, clock),
     ...(options.quota ? [quotaStep(store)] : []),
     configurationStep(store, user),
-    registryStep(admins, clock),
+    registryStep(admins, { store, user, clock, log }),
     sudoersStep(user),
     sshdStep(user, confirm, log),
     ...[sliceStep(user), scrubTimerStep()].filter((step) => step !== undefined),
@@ -173,6 +175,10 @@ export async function setupServer(options: SetupServerOptions, deps: SetupServer
   const changed = installed + (await takeSteps(steps, log, options.dryRun));
   if (timer === undefined) log.warn('neither systemd nor cron runs here: the store is pruned only after each snapshot');
   if (options.dryRun) return { store, user, changed, dryRun: true, proven: false };
+  for (const { path, user: owner } of await originalsOfOthers(store, user))
+    log.warn(
+      `${path}: ${owner} can still change this history of the original; when nobody needs ${owner}: userdel ${owner}; byteback-setup-server`,
+    );
   log.step(stepLine('proof', 'trying all of it with a client that is thrown away'));
   await proveServer({ store, user }, { log, clock });
   return { store, user, changed, dryRun: false, proven: true };

@@ -1,4 +1,4 @@
-import { readFile, unlink } from 'node:fs/promises';
+import { readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { serverPaths } from '../../config/paths.ts';
 import { BytebackError } from '../../errors.ts';
@@ -46,20 +46,22 @@ export function sudoersStep(user: string): Step {
         : `write ${path}: ${user} may start byteback's two helpers as root`;
     },
     act: async () => {
-      // A file beside it that is broken already is not ours to repair, and hides whether ours is sound.
-      const before = await whyBroken();
-      if (before !== undefined) {
-        throw new BytebackError('usage', {
-          what: "sudo's configuration is broken",
-          why: before,
-          fix: 'correct it until this is silent: visudo -cs',
-        });
-      }
+      // What stands there now is replaced, whatever is wrong with it: the original's was made by hand, with any mode.
+      const former = await readFile(path).catch((error: unknown) => {
+        if (isMissing(error)) return undefined;
+        throw error;
+      });
+      const formerMode = former === undefined ? 0 : (await stat(path)).mode & 0o7777;
       await writeFileAtomically(path, await wanted(), { mode: 0o440, uid: 0, gid: 0 });
       const why = await whyBroken();
       if (why === undefined) return;
-      await unlink(path);
-      throw new BytebackError('bug', { what: `sudo does not take ${path}; it is taken away again`, why });
+      if (former === undefined) await unlink(path);
+      else await writeFileAtomically(path, former, { mode: formerMode, uid: 0, gid: 0 });
+      throw new BytebackError('usage', {
+        what: `sudo's configuration is broken, with ${path} or without it; that is as it was`,
+        why,
+        fix: 'correct it until this is silent: visudo -cs',
+      });
     },
   };
 }
