@@ -1,7 +1,6 @@
 import { constants } from 'node:fs';
 import { lstat, open, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { BytebackError } from '../../errors.ts';
 import { findUser, localNames } from '../../system/accounts.ts';
 import { isMissing } from '../../system/files.ts';
 import { findMount } from '../../system/mounts.ts';
@@ -127,15 +126,4 @@ async function existingParent(store: string): Promise<string> {
       if (!isMissing(error) || at === '/') throw error;
     }
   }
-}
-
-/** @throws BytebackError `refused` when the store's top or the way to it is not root's alone. */
-export async function requireOwnership(store: string, user: string): Promise<void> {
-  const why = await ownershipStep(store, user).check();
-  if (why === undefined) return;
-  throw new BytebackError('refused', {
-    what: `${store} is not root's alone`,
-    why: `not done: ${why}`,
-    fix: 'run byteback-setup-server again',
-  });
 }
