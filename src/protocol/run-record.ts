@@ -31,6 +31,8 @@ export const RunRecordSchema = v.object({
   /** Of the server when it was prepared: what was not yet on its disk when it was started anew is lost. */
   bootId: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/))),
   expectedBytes: v.number(),
+  /** False when single sources were named on the client: its figures say nothing of the tree. */
+  whole: v.optional(v.boolean()),
   /** The last completed run before this one; kept for the record, `current` no longer equals it once this run is open. */
   previous: v.nullable(RunIdSchema),
   /**

@@ -55,6 +55,14 @@ describe('the report of a run', () => {
     expect(text).toContain('fix: on web1.example.net: byteback-backup --dry-run --verbose');
   });
 
+  it('is not alarmed by an empty single source, and does not take it for the snapshot', () => {
+    const figures = run.figures === undefined ? undefined : { ...run.figures, files: 0, totalBytes: 0 };
+    const { subject, text } = runReport({ ...run, figures, whole: false }, context);
+    expect(subject).toContain(': ok web1.example.net');
+    expect(text).toMatch(/^In its sources +0 files, /m);
+    expect(text).not.toContain('In the snapshot');
+  });
+
   it('says what to do about compressed files that are sent whole each time', () => {
     const { text } = runReport({ ...run, resent: [{ path: '/var/dumps/db.sql.gz', sizeBytes: 5_000_000 }] }, context);
     expect(text).toContain('--rsyncable');

@@ -24,6 +24,7 @@ export type ReportedRun = Pick<
   | 'resent'
   | 'lastProven'
   | 'grew'
+  | 'whole'
 >;
 
 /** An event as a mail tells it: `ServerEvent` without what only the server needs. */
@@ -51,9 +52,12 @@ function subjectOf({ server }: MailContext, word: string, about: string): string
   return `byteback ${server}: ${word} ${about}`;
 }
 
-/** True when a completed run holds nothing: it ended well, and there is nothing to restore. */
-export function isEmptyRun({ figures }: Pick<RunRecord, 'figures'>): boolean {
-  return figures !== undefined && (figures.files === 0 || figures.totalBytes === 0);
+/**
+ * True when a completed run holds nothing: it ended well, and there is nothing to restore. A run of single sources leaves all else
+ * as it was.
+ */
+export function isEmptyRun({ figures, whole }: Pick<RunRecord, 'figures' | 'whole'>): boolean {
+  return whole !== false && figures !== undefined && (figures.files === 0 || figures.totalBytes === 0);
 }
 
 /** True when somebody should look at a run: it holds nothing, or not all. */
@@ -96,13 +100,16 @@ function emptyBlock(client: string): Block {
   return { kind: 'items', title: 'What is wrong', items: [{ what: 'There is nothing in it to restore', why, fix }] };
 }
 
-function factsOf({ figures, snapshot, preparedAt, run, lastProven }: ReportedRun): [string, string][] {
+function factsOf({ figures, snapshot, preparedAt, run, lastProven, whole }: ReportedRun): [string, string][] {
   const rows: [string, string][] = [['Snapshot', snapshot ?? 'none']];
   if (figures !== undefined) {
     rows.push(
       ['Sent', `${countWords(figures.sentFiles, 'file')}, ${sizeWords(figures.sentBytes)}`],
       ['On the wire', sizeWords(figures.wireBytes)],
-      ['In the snapshot', `${countWords(figures.files, 'file')}, ${sizeWords(figures.totalBytes)}`],
+      [
+        whole === false ? 'In its sources' : 'In the snapshot',
+        `${countWords(figures.files, 'file')}, ${sizeWords(figures.totalBytes)}`,
+      ],
       [
         'Took',
         figures.durationMs < 60_000

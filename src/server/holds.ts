@@ -149,6 +149,15 @@ export async function pauseClient(
   });
 }
 
+/** Ends the pause of a client, and what the destruction guard held for it. */
+export async function resumeClient(store: Store, clock: Clock, name: ClientName): Promise<void> {
+  await changeHolds(store, clock, (holds) => ({
+    ...holds,
+    paused: holds.paused.filter(({ client }) => client !== name),
+    holds: holds.holds.filter(({ client, by }) => client !== name || by !== 'destruction-guard'),
+  }));
+}
+
 /** Lets the next run of a client be much larger than usual, once. */
 export async function allowGrowth(store: Store, clock: Clock, client: ClientName): Promise<void> {
   await changeHolds(store, clock, (holds) => ({

@@ -68,7 +68,7 @@ export interface Ledger {
 /** One line of the ledger of a year, `.byteback/ledger/2026.jsonl`: what was done and why, for people and programs. */
 export interface LedgerLine {
   readonly at: string;
-  readonly event: 'run' | 'pruning' | 'pruned' | 'lost' | 'refused' | 'paused';
+  readonly event: 'run' | 'pruning' | 'pruned' | 'lost' | 'refused' | 'paused' | 'resumed';
   readonly [detail: string]: unknown;
 }
 

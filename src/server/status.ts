@@ -208,13 +208,15 @@ async function newestOf(
 ): Promise<ClientStatus['newest']> {
   const isOriginal = subvolumeId !== undefined;
   const record = isOriginal ? undefined : await readRecord(store.snapshotRunFile(client, name as SnapshotName));
-  const figures = record?.figures;
+  const { figures, whole } = record ?? {};
+  // A run of single sources does not know the whole.
+  const tree = whole === false ? undefined : figures;
   return {
     name,
     at: new Date(time).toISOString(),
     status: record?.status ?? 'unknown',
-    totalBytes: figures?.totalBytes ?? null,
-    files: figures?.files ?? null,
+    totalBytes: tree?.totalBytes ?? null,
+    files: tree?.files ?? null,
     sentBytes: figures?.sentBytes ?? null,
     durationMs: figures?.durationMs ?? null,
     unread: record?.unread?.length ?? null,

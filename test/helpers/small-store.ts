@@ -111,8 +111,8 @@ export class SmallClient {
     }
   }
 
-  /** The snapshot that a completed run leaves, with its record. */
-  async snapshot(time: number, sentFiles: number): Promise<string> {
+  /** The snapshot that a completed run leaves, with its record; `further` stands in the record instead of what it would have. */
+  async snapshot(time: number, sentFiles: number, further: Partial<RunRecord> = {}): Promise<string> {
     this.#runs += 1;
     const run = parseRunId(createHash('md5').update(`${this.name} ${this.#runs}`).digest('hex'));
     if (run === undefined) throw new Error('no run id');
@@ -142,6 +142,7 @@ export class SmallClient {
         totalBytes: this.#files.size * this.#fileBytes,
         retries: 0,
       },
+      ...further,
     };
     await writeFile(this.#store.runFile(this.name), JSON.stringify(record));
     await createReadOnlySnapshot(this.#store.currentDir(this.name), this.#store.snapshotDir(this.name, snapshot));

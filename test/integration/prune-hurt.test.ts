@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ServerConfig } from '../../src/config/server-config.ts';
+import type { RunRecord } from '../../src/protocol/run-record.ts';
 import { holdSnapshot, readHolds, releaseSnapshot } from '../../src/server/holds.ts';
 import { admit } from '../../src/server/prune/admit.ts';
 import { readSnapshots } from '../../src/server/prune/contents.ts';
@@ -195,6 +196,59 @@ describe('the guards', () => {
     });
     const after = await prune({ mode: 'run', order: 'importance', freeTarget: { percent: 99 } }, deps);
     expect(after.deleted.length).toBeGreaterThan(5);
+  });
+
+  const oneFile = { durationMs: 1, wireBytes: 1, sentBytes: 0, sentFiles: 0, files: 1, totalBytes: 10, retries: 0 };
+
+  it('a run of single sources is compared with nothing, and neither is the run after it with that', async () => {
+    const client = await daysOf('web1', 12, { files: 40, fileBytes: 256 * 1024, perDay: 2 });
+    await prune({ mode: 'run', order: 'importance' }, deps);
+    const runs: [number, Partial<RunRecord>][] = [
+      [12, { whole: false, figures: oneFile }],
+      [13, { whole: false, figures: { ...oneFile, files: 0, totalBytes: 0 } }],
+      [14, { whole: true }],
+    ];
+    for (const [day, record] of runs) {
+      await client.snapshot(firstDay + day * dayMs, 0, record);
+      small.clock.set(firstDay + day * dayMs + 3_600_000);
+      await prune({ mode: 'run', order: 'importance' }, deps);
+      expect(await readHolds(small.store), `day ${day}`).toMatchObject({ holds: [], paused: [] });
+    }
+    // The whole tree is still judged by the last whole one.
+    await client.removeFiles(Array.from({ length: 30 }, (_, index) => `file-${index}`));
+    await client.snapshot(firstDay + 15 * dayMs, 0, { whole: true });
+    small.clock.set(firstDay + 15 * dayMs + 3_600_000);
+    await prune({ mode: 'run', order: 'importance' }, deps);
+    expect((await readHolds(small.store)).paused).toMatchObject([{ reason: '75 % of its 40 files are gone' }]);
+  });
+
+  it('a disaster that was none ends by itself with the next whole run', async () => {
+    const client = await daysOf('web1', 12, { files: 40, fileBytes: 256 * 1024, perDay: 2 });
+    await prune({ mode: 'run', order: 'importance' }, deps);
+    // As an earlier version recorded it: nothing says that it was a part only.
+    await client.snapshot(firstDay + 12 * dayMs, 0, { figures: oneFile });
+    small.clock.set(firstDay + 12 * dayMs + 3_600_000);
+    await prune({ mode: 'run', order: 'importance' }, deps);
+    expect((await readHolds(small.store)).paused).toMatchObject([{ reason: '98 % of its 40 files are gone' }]);
+    await client.snapshot(firstDay + 13 * dayMs, 0, { whole: true });
+    small.clock.set(firstDay + 13 * dayMs + 3_600_000);
+    await prune({ mode: 'run', order: 'importance' }, deps);
+    expect(await readHolds(small.store)).toMatchObject({ holds: [], paused: [] });
+  });
+
+  it('what was deleted and came again as something else stays a disaster', async () => {
+    const client = await daysOf('web1', 12, { files: 40, fileBytes: 256 * 1024, perDay: 2 });
+    await prune({ mode: 'run', order: 'importance' }, deps);
+    const names = Array.from({ length: 40 }, (_, index) => `file-${index}`);
+    await client.removeFiles(names);
+    await client.snapshot(firstDay + 12 * dayMs, 0);
+    small.clock.set(firstDay + 12 * dayMs + 3_600_000);
+    await prune({ mode: 'run', order: 'importance' }, deps);
+    await client.write(names);
+    await client.snapshot(firstDay + 13 * dayMs, 40, { whole: true });
+    small.clock.set(firstDay + 13 * dayMs + 3_600_000);
+    await prune({ mode: 'run', order: 'importance' }, deps);
+    expect((await readHolds(small.store)).paused).toMatchObject([{ reason: 'all of its 40 files are gone' }]);
   });
 
   it('a held snapshot stays whatever is asked', async () => {

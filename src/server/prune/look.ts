@@ -6,11 +6,12 @@ import { planDeletions } from '../../retention/plan.ts';
 import type { Aim, Hold, StoreState } from '../../retention/types.ts';
 import { openSimpleQuota } from '../../system/btrfs-quota.ts';
 import { recordEvent } from '../events.ts';
-import { growthIsSettled, pauseClient, readHolds } from '../holds.ts';
+import { growthIsSettled, pauseClient, readHolds, resumeClient } from '../holds.ts';
 import { appendToLedger, type Ledger, readLedger, writeLedger } from '../ledger.ts';
 import type { Store } from '../store.ts';
 import { readSnapshots, type StoredSnapshot } from './contents.ts';
 import { observe } from './observe.ts';
+import { findRecovered } from './recovered.ts';
 import { readStoreSpace } from './reserve.ts';
 import { completedBy, differ, parseSettings, policyOf, type Settings, settingsOf } from './settings.ts';
 import type { Space } from './space.ts';
@@ -69,6 +70,16 @@ export async function look(
     }
     const ran = lines.filter(({ event }) => event === 'run').map(({ client }) => String(client));
     if (ran.length > 0) await growthIsSettled(store, clock, new Set(ran));
+    for (const { client, lastGood } of await findRecovered({ store, contents, ran, disasters, log })) {
+      log.info(`${client}: all that was in ${lastGood} is there again; it is released and pruning goes on`);
+      await resumeClient(store, clock, client);
+      lines.push({
+        at: now.toISOString(),
+        event: 'resumed',
+        client,
+        why: `all that was in ${lastGood} is there again`,
+      });
+    }
     await appendToLedger(store, lines, log);
   }
   const holds = await readHolds(store);

@@ -85,10 +85,11 @@ async function observeRun(
 ): Promise<void> {
   const { client, name, time } = snapshot;
   const its = ledgerClient(ledger, client);
-  const record = await readRecord(snapshot, log);
+  const record = await readRunOf(snapshot, log);
   const measured = previous === undefined ? undefined : await measure(its, previous, snapshot, timeoutMs, log);
   const writtenBytes = measured ?? record?.figures?.sentBytes ?? usualRun(its.history);
-  const figures = record?.figures;
+  // A run of single sources saw a part of the tree only.
+  const figures = record?.whole === false ? undefined : record?.figures;
   // The client says how large its tree is. What it grew by cannot be more than what it wrote.
   const grown = figures === undefined ? 0 : figures.totalBytes - (its.treeBytes ?? 0);
   const diedBytes = Math.max(0, writtenBytes - Math.max(0, grown));
@@ -155,7 +156,10 @@ function usualRun(history: History): number {
 }
 
 /** The record of the run that made a snapshot; the original's snapshots have none. */
-async function readRecord({ directory, name, subvolumeId }: StoredSnapshot, log: Log): Promise<RunRecord | undefined> {
+export async function readRunOf(
+  { directory, name, subvolumeId }: StoredSnapshot,
+  log: Log,
+): Promise<RunRecord | undefined> {
   if (subvolumeId !== undefined) return undefined;
   try {
     return v.parse(RunRecordSchema, JSON.parse(await readFile(join(directory, name, 'run.json'), 'utf8')));

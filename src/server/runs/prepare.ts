@@ -71,6 +71,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       preparedAt: clock.now().toISOString(),
       bootId: bootId(),
       expectedBytes: request.expectedBytes,
+      ...(request.whole === undefined ? {} : { whole: request.whole }),
       previous: (last?.state === 'completed' ? last.run : last?.previous) ?? null,
       growth: { ...growth },
       transfers: [],
