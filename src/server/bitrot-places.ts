@@ -4,15 +4,8 @@ import { text } from 'node:stream/consumers';
 import * as v from 'valibot';
 import { escapeName } from '../protocol/file-name.ts';
 import { type ClientName, parseClientName, parseSnapshotName, type SnapshotName } from '../protocol/names.ts';
-import {
-  filesAt,
-  type Inode,
-  isUnreadable,
-  listSubvolumes,
-  namesOfInode,
-  sectorsAt,
-  unnamed,
-} from '../system/btrfs-scrub.ts';
+import { subvolumeIdOf, subvolumePathOf } from '../system/btrfs/subvolumes.ts';
+import { filesAt, type Inode, isUnreadable, namesOfInode, sectorsAt, unnamed } from '../system/btrfs-scrub.ts';
 import type { Log } from '../system/log.ts';
 import type { Damage } from './bitrot.ts';
 import { UnreadableRowSchema } from './sandbox/inside/unreadable.ts';
@@ -47,14 +40,15 @@ export class DamageList {
 export async function locate(store: Store, addresses: readonly bigint[], found: DamageList): Promise<number> {
   let placed = 0;
   if (addresses.length === 0) return placed;
-  const subvolumes = await listSubvolumes(store.root);
+  const places = new Places(store);
   const seen = new Set<string>();
   for (const address of addresses) {
     for (const sector of sectorsAt(address)) {
-      const files = (await filesAt(store.root, sector)).flatMap((file) => {
-        const place = placeOf(store, subvolumes.get(file.subvolume));
-        return place === undefined ? [] : [{ ...file, ...place }];
-      });
+      const files: (Inode & Place)[] = [];
+      for (const file of await filesAt(store.root, sector)) {
+        const place = await places.of(file.subvolume);
+        if (place !== undefined) files.push({ ...file, ...place });
+      }
       if (!(await isBad(files))) continue;
       // Counted as scrub counts: an address may stand for several of them.
       placed += 1;
@@ -132,7 +126,7 @@ async function readClient(store: Store, client: ClientName, account: Account, fo
 }
 
 /** Whether a sector is the bad one: any of the files that it belongs to tells. */
-async function isBad(files: readonly (Inode & { readonly directory: string })[]): Promise<boolean> {
+async function isBad(files: readonly (Inode & Place)[]): Promise<boolean> {
   for (const { directory, inode, offset } of files) {
     const [name] = await namesOfInode(directory, inode);
     // Without a name that can be told there is nothing to read; another one may have one.
@@ -141,8 +135,40 @@ async function isBad(files: readonly (Inode & { readonly directory: string })[])
   return false;
 }
 
+/** Whose a subvolume is, and where. */
+interface Place {
+  readonly client: ClientName;
+  /** Undefined for `current`. */
+  readonly snapshot: SnapshotName | undefined;
+  readonly directory: string;
+}
+
+/** Whose subvolumes are, by their numbers; each is asked for once. */
+class Places {
+  readonly #store: Store;
+  readonly #known = new Map<number, Promise<Place | undefined>>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  of(subvolume: number): Promise<Place | undefined> {
+    const place = this.#known.get(subvolume) ?? this.#find(subvolume);
+    this.#known.set(subvolume, place);
+    return place;
+  }
+
+  async #find(subvolume: number): Promise<Place | undefined> {
+    const place = placeOf(this.#store, await subvolumePathOf(this.#store.root, subvolume));
+    if (place === undefined) return undefined;
+    // A subvolume that somebody made within a client's files can have a path that ends like that of another client.
+    const there = await subvolumeIdOf(place.directory).catch(() => undefined);
+    return there === subvolume ? place : undefined;
+  }
+}
+
 /** Whose subvolume it is: `clients/NAME/current`, or `clients/NAME/snapshots/SNAPSHOT`. */
-function placeOf(store: Store, path: string | undefined) {
+function placeOf(store: Store, path: string | undefined): Place | undefined {
   const [, name = '', snapshotName] =
     /(?:^|\/)clients\/([^/]+)\/(?:current|snapshots\/([^/]+))$/.exec(path ?? '') ?? [];
   const client = parseClientName(name);

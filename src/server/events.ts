@@ -15,7 +15,7 @@ export const ServerEventSchema = v.object({
   /** ISO time, the server's clock. */
   at: v.pipe(v.string(), v.isoTimestamp()),
   /**
-   * What sort of thing it is: refusal, hook, growth, destroys, clock, bitrot, drill, overdue, empty, run-failed, pruning-waits;
+   * What sort of thing it is: refusal, hook, growth, destroys, clock, bitrot, drill, nested, overdue, empty, run-failed, pruning-waits;
    * open, so that a new one needs no change here.
    */
   kind: Text,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../system/clock.ts';
 import { readEvents } from './events.ts';
-import { collectSshdRefusals, parseSshdLine } from './sshd-refusals.ts';
+import { collectSshdRefusals, messagesIn, parseSshdLine } from './sshd-refusals.ts';
 import { storeAt } from './store.ts';
 
 test.each([
@@ -23,6 +23,12 @@ test.each([
   ['Failed publickey for root from 192.0.2.9 port 4022 ssh2', undefined],
   ['Failed password for invalid user byteback from 192.0.2.9 port 1 from 192.0.2.1 port 4022 ssh2', undefined],
   ['Failed publickey for byteback from \x1b[31m port 1', undefined],
+  // What another program logs may hold sshd's words.
+  [
+    '2026-11-21T05:50:01.1+00:00 vault byteback: a client says sshd[71]: Failed password for byteback from 192.0.2.9 port 4022',
+    undefined,
+  ],
+  ['Nov 21 05:50:01 vault mallory[9]: Failed password for byteback from 192.0.2.9 port 4022 ssh2', undefined],
 ])('%s: %s', (line, address) => {
   expect(parseSshdLine(line, 'byteback')?.address).toBe(address);
 });
@@ -52,4 +58,10 @@ test('what is new in the log becomes events, one for each connection, whatever b
   } finally {
     await rm(directory, { recursive: true });
   }
+});
+
+test('a message of the journal with line ends in it is no message of sshd', () => {
+  const message = (text: string) => `${JSON.stringify({ MESSAGE: text, __CURSOR: 's=1' })}\n`;
+  const failed = 'Failed publickey for byteback from 192.0.2.9 port 1 ssh2';
+  expect(messagesIn(message(failed) + message(`x\n${failed}`) + '{"MESSAGE":[1,2]}\n{"MESS')).toEqual([failed]);
 });

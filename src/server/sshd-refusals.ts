@@ -29,7 +29,7 @@ const mostAddresses = 5;
  * name that somebody made up cannot stand where ours does.
  */
 export function parseSshdLine(line: string, user: string): SshdRefusal | undefined {
-  const message = line.replace(/^.*?sshd(?:-session|-auth)?\[\d+\]: /, '');
+  const message = messageOf(line);
   const patterns: readonly [RegExp, string][] = [
     [
       /^(?:error: )?maximum authentication attempts exceeded for (\S+) from (\S+) port (\d+)/,
@@ -52,6 +52,17 @@ export function parseSshdLine(line: string, user: string): SshdRefusal | undefin
   return denied?.[1] === user && /^[0-9a-fA-F.:]+$/.test(denied[2] ?? '')
     ? { address: denied[2] ?? '', port: '', why: `sshd does not allow it: ${escapeName(denied[3] ?? '')}` }
     : undefined;
+}
+
+/** A line of a log file: time, host, program; what another program says may hold sshd's words, but not at this place. */
+const logLine =
+  /^(?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-][\d:]+)|[A-Z][a-z]{2} [ \d]\d [\d:]{8}) \S+ ([^\s:[\]]+)(?:\[\d+\])?: (.*)$/;
+
+/** What sshd says in a line; nothing when another program wrote it. A line of the journal is the message alone. */
+function messageOf(line: string): string {
+  const [, program, message] = logLine.exec(line) ?? [];
+  if (program === undefined || message === undefined) return line;
+  return /^sshd(?:-session|-auth)?$/.test(program) ? message : '';
 }
 
 /** Reads what sshd has logged since the last time, and records refusals as events. Where there is no log, there are none. */
@@ -95,12 +106,27 @@ async function newLines(store: Store, files: readonly string[]): Promise<string[
 }
 
 async function journalLines(store: Store): Promise<string[]> {
-  const argv = ['journalctl', '--quiet', '--no-pager', '--output=cat', '--since=-1h', '--lines=20000'] as const;
+  // As JSON: a message may hold line ends. By the fields that journald sets itself: anybody may log under the name of sshd.
+  const form = ['--output=json', '--output-fields=MESSAGE'] as const;
+  const argv = ['journalctl', '--quiet', '--no-pager', ...form, '--since=-1h', '--lines=20000', '_UID=0'] as const;
   const cursor = `--cursor-file=${join(store.stateDir, 'sshd-journal.cursor')}`;
-  const { stdout } = await run([...argv, cursor, 'SYSLOG_IDENTIFIER=sshd', '+', 'SYSLOG_IDENTIFIER=sshd-session'], {
-    accept: [0, 1],
+  const programs = ['_COMM=sshd', '_COMM=sshd-session', '_COMM=sshd-auth'];
+  const { stdout } = await run([...argv, cursor, ...programs], { accept: [0, 1] });
+  return messagesIn(stdout.toString('utf8'));
+}
+
+/** The messages of `journalctl --output=json`; what is no text is left out. */
+export function messagesIn(json: string): string[] {
+  return json.split('\n').flatMap((line) => {
+    if (line === '') return [];
+    try {
+      const { MESSAGE } = JSON.parse(line) as { MESSAGE?: unknown };
+      return typeof MESSAGE === 'string' && !MESSAGE.includes('\n') ? [MESSAGE] : [];
+    } catch {
+      // Cut short; the next look begins behind it.
+      return [];
+    }
   });
-  return stdout.toString('latin1').split('\n');
 }
 
 /** The lines that a file got since it was last read: from its beginning when it is another file by now. */

@@ -204,9 +204,8 @@ async function lastProvenOf(store: Store, client: ClientName): Promise<ClientSta
 
 async function newestOf(
   store: Store,
-  { client, name, time, subvolumeId }: StoredSnapshot,
+  { client, name, time, isOriginal }: StoredSnapshot,
 ): Promise<ClientStatus['newest']> {
-  const isOriginal = subvolumeId !== undefined;
   const record = isOriginal ? undefined : await readRecord(store.snapshotRunFile(client, name as SnapshotName));
   const { figures, whole } = record ?? {};
   // A run of single sources does not know the whole.

@@ -1,7 +1,7 @@
 import { readdir, readFile, realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { BytebackError } from '../errors.ts';
-import { listSubvolumes } from './btrfs-changes.ts';
+import { subvolumeIdOf } from './btrfs/subvolumes.ts';
 import { isMissing } from './files.ts';
 import { parseMountinfo } from './mountinfo.ts';
 import { ProgramError, run } from './run.ts';
@@ -14,8 +14,6 @@ import { ProgramError, run } from './run.ts';
 export interface SimpleQuota {
   /** What a subvolume wrote that is still there, its snapshots included, in bytes on the disk. As of the last commit. */
   chargedBytes(subvolume: string): Promise<number>;
-  /** The same of every subvolume, by its path below the mount point. */
-  charges(): Promise<Map<string, number>>;
   /** The limit that is set, in bytes. */
   limitBytes(subvolume: string): Promise<number | undefined>;
   /** Above this charge nothing more can be written (EDQUOT), not even by root; undefined lifts it. */
@@ -42,21 +40,11 @@ export async function openSimpleQuota(path: string): Promise<SimpleQuota | undef
   const directory = await quotaDirectory(path);
   if (directory === undefined || (await quotaMode(path)) !== 'simple') return undefined;
   const groupOf = async (subvolume: string): Promise<string> => {
-    const { stdout } = await run(['btrfs', 'inspect-internal', 'rootid', '--', subvolume]);
-    return `0/${stdout.toString('utf8').trim()}`;
+    return `0/${await subvolumeIdOf(subvolume)}`;
   };
   const referencedBy = async (group: string) =>
     Number((await readFile(join(directory, group.replace('/', '_'), 'referenced'), 'utf8')).trim());
   return {
-    charges: async () => {
-      const charges = new Map<string, number>();
-      for (const { id, path: below } of await listSubvolumes(path)) {
-        // One that is being deleted has no group any more.
-        const bytes = await referencedBy(`0/${id}`).catch(() => undefined);
-        if (bytes !== undefined) charges.set(below, bytes);
-      }
-      return charges;
-    },
     chargedBytes: async (subvolume) => referencedBy(await groupOf(subvolume)),
     limitBytes: async (subvolume) => {
       const figure = async (file: string) =>

@@ -155,32 +155,24 @@ export async function filesAt(path: string, address: bigint): Promise<Inode[]> {
   );
 }
 
-/** Paths, relative to the file system's top, of all subvolumes, by their number. Needs root. */
-export async function listSubvolumes(path: string): Promise<Map<number, string>> {
-  const { stdout } = await run(['btrfs', 'subvolume', 'list', '--', path], { timeoutMs: 600_000 });
-  return new Map(
-    [...stdout.toString('utf8').matchAll(/^ID (\d+) gen \d+ top level \d+ path (.+)$/gm)].map(([, id, place = '']) => [
-      Number(id),
-      place,
-    ]),
-  );
-}
-
 /**
  * The names of a file in a subvolume, as absolute paths in bytes. A name may have line ends in it: lines are put together
- * until they name that very file, so that none passes for a file of somebody else.
+ * until they name that very file, so that none passes for a file of somebody else: its number is that of a file of this very subvolume, on the way to which
+ * nothing is a link out of it.
  */
 export async function namesOfInode(subvolume: string, inode: bigint): Promise<Buffer[]> {
   const argv = ['btrfs', 'inspect-internal', 'inode-resolve', String(inode), subvolume] as const;
   const { stdout } = await run(argv, { accept: [0, 1] });
   const names: Buffer[] = [];
+  // Each subvolume has a device number of its own.
+  const { dev } = await lstat(subvolume, { bigint: true });
   let rest = '';
   for (const line of stdout.toString('latin1').split('\n')) {
     rest = rest === '' ? line : `${rest}\n${line}`;
     if (rest === '') continue;
     const name = Buffer.from(rest, 'latin1');
     const stat = await lstat(name, { bigint: true }).catch(() => undefined);
-    if (stat?.ino !== inode) continue;
+    if (stat?.ino !== inode || stat.dev !== dev) continue;
     names.push(name);
     rest = '';
   }

@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { isBtrfs, parseSubvolumeList, parseUsage, requireBtrfs } from './btrfs.ts';
+import { isBtrfs, parseUsage, requireBtrfs } from './btrfs.ts';
 
 const usage = `Overall:
     Device size:\t\t        2147483648
@@ -47,15 +47,6 @@ describe('btrfs filesystem usage', () => {
 
   it('names the figure that is missing', () => {
     expect(() => parseUsage(usage.replace('unallocated', 'unknown'))).toThrow('cannot read');
-  });
-});
-
-describe('btrfs subvolume list', () => {
-  it('gives the paths, spaces included', () => {
-    expect(
-      parseSubvolumeList('ID 257 gen 7 top level 256 path cur/fs/a b\nID 258 gen 7 top level 256 path cur/fs/d/n\n'),
-    ).toEqual(['cur/fs/a b', 'cur/fs/d/n']);
-    expect(parseSubvolumeList('')).toEqual([]);
   });
 });
 

@@ -1,13 +1,11 @@
 import { constants } from 'node:fs';
 import { lstat, open, statfs } from 'node:fs/promises';
 import { BytebackError } from '../errors.ts';
+import { subvolumeInode } from './btrfs/subvolumes.ts';
 import { ProgramError, run } from './run.ts';
 
 /** Magic number of btrfs in statfs(2). */
 const btrfsMagic = 0x9123683e;
-
-/** The inode number that the top directory of every btrfs subvolume has, and that no other directory on btrfs has. */
-const subvolumeInode = 256;
 
 /** True when a path lies on btrfs, as the kernel says it. Throws when the path does not exist. */
 export async function isBtrfs(path: string): Promise<boolean> {
@@ -86,20 +84,6 @@ export async function waitForDeleted(path: string, timeoutMs: number): Promise<b
 /** Writes everything that is in memory to the disk, so that the free space is the real one. Needs no root. */
 export async function syncFileSystem(path: string, timeoutMs = 600_000): Promise<void> {
   await run(['sync', '--file-system', '--', path], { timeoutMs });
-}
-
-/** Paths, relative to the file system's top, of the subvolumes that stand directly in a subvolume. Needs root. */
-export async function listNestedSubvolumes(subvolume: string): Promise<string[]> {
-  const { stdout } = await run(['btrfs', 'subvolume', 'list', '-o', '--', subvolume]);
-  return parseSubvolumeList(stdout.toString('utf8'));
-}
-
-/** Paths out of `btrfs subvolume list`: "ID 257 gen 9 top level 5 path clients/web1/current". */
-export function parseSubvolumeList(output: string): string[] {
-  return output
-    .split('\n')
-    .map((line) => /^ID \d+ gen \d+ top level \d+ path (.+)$/.exec(line)?.[1])
-    .filter((path) => path !== undefined);
 }
 
 /** How full a btrfs is, in bytes, from `btrfs filesystem usage -b` (6.x). */

@@ -4,7 +4,7 @@ import { BytebackError } from '../../errors.ts';
 import { escapeName } from '../../protocol/file-name.ts';
 import { type ClientName, parseClientName, snapshotTime } from '../../protocol/names.ts';
 import { byTime } from '../../retention/importance.ts';
-import { listSubvolumes } from '../../system/btrfs-changes.ts';
+import { subvolumesIn } from '../../system/btrfs/subvolumes.ts';
 import { isMissing } from '../../system/files.ts';
 import { listClientNames, requireRootsDirectory, type Store } from '../store.ts';
 
@@ -17,10 +17,10 @@ export interface StoredSnapshot {
   /** The directory that it stands in: root's, except for the original's. */
   readonly directory: string;
   /**
-   * Set for a snapshot of the original byteback: its number, by which it is deleted. Its directory belongs to the
-   * receiving user, who could put a link in its place between a look and a deletion.
+   * A snapshot of the original byteback. Its directory belongs to the receiving user, who could put a link in its place between
+   * a look and a deletion.
    */
-  readonly subvolumeId?: number;
+  readonly isOriginal: boolean;
 }
 
 /** The original's names: local time with its distance from UTC. */
@@ -45,14 +45,8 @@ export function timeOfSnapshotName(name: string): number | undefined {
 export async function readSnapshots(store: Store): Promise<Map<ClientName, StoredSnapshot[]>> {
   const found = new Map<ClientName, StoredSnapshot[]>();
   for (const client of await listClientNames(store)) found.set(client, await ownSnapshots(store, client));
-  for (const { id, path } of await listSubvolumes(store.root)) {
-    const [first, name, ...rest] = path.split('/');
-    const client = parseClientName(first ?? '');
-    const time = name === undefined || !originalName.test(name) ? undefined : timeOfSnapshotName(name);
-    if (client === undefined || name === undefined || time === undefined || rest.length > 0) continue;
-    const snapshots = found.get(client) ?? [];
-    snapshots.push({ client, name, time, directory: join(store.root, client), subvolumeId: id });
-    found.set(client, snapshots);
+  for (const snapshot of await originalSnapshots(store)) {
+    found.set(snapshot.client, [...(found.get(snapshot.client) ?? []), snapshot]);
   }
   for (const snapshots of found.values()) snapshots.sort(byTime);
   return found;
@@ -65,12 +59,27 @@ async function ownSnapshots(store: Store, client: ClientName): Promise<StoredSna
     const entries = await readdir(directory, { withFileTypes: true });
     return entries.flatMap(({ name }) => {
       const time = snapshotTime(name)?.getTime();
-      return time === undefined ? [] : [{ client, name, time, directory }];
+      return time === undefined ? [] : [{ client, name, time, directory, isOriginal: false }];
     });
   } catch (error) {
     if (isMissing(error)) return [];
     throw error;
   }
+}
+
+/** What the original byteback left at the top of the store: `<client>/<time>`, each a subvolume. */
+async function originalSnapshots(store: Store): Promise<StoredSnapshot[]> {
+  const found: StoredSnapshot[] = [];
+  for (const entry of await readdir(store.root, { withFileTypes: true })) {
+    const client = entry.isDirectory() ? parseClientName(entry.name) : undefined;
+    if (client === undefined) continue;
+    const directory = join(store.root, client);
+    for (const name of await subvolumesIn(directory, (each) => originalName.test(each))) {
+      const time = timeOfSnapshotName(name);
+      if (time !== undefined) found.push({ client, name, time, directory, isOriginal: true });
+    }
+  }
+  return found;
 }
 
 /**

@@ -1,9 +1,9 @@
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { reasonOf } from '../../errors.ts';
+import { deleteSubvolumeHeld, openStepByStep } from '../../system/btrfs/subvolumes.ts';
 import { deleteSubvolume, waitForDeleted } from '../../system/btrfs.ts';
-import { deleteSubvolumeById } from '../../system/btrfs-changes.ts';
 import type { Log } from '../../system/log.ts';
-import { requireRootsDirectory, requireRootsSubvolume, type Store } from '../store.ts';
+import { requireRootsSubvolume, type Store } from '../store.ts';
 import type { StoredSnapshot } from './contents.ts';
 import { withLastReserves } from './reserve.ts';
 
@@ -29,14 +29,15 @@ export async function deleteSnapshot(store: Store, snapshot: StoredSnapshot | un
   return { spaceIsBack: await waitForDeleted(store.root, awaitSpaceMs) };
 }
 
-async function deleteOne(store: Store, { directory, name, subvolumeId }: StoredSnapshot): Promise<void> {
-  if (subvolumeId !== undefined) {
-    await deleteSubvolumeById(store.root, subvolumeId);
+async function deleteOne(store: Store, { client, directory, name, isOriginal }: StoredSnapshot): Promise<void> {
+  if (isOriginal) {
+    await deleteSubvolumeHeld(store.root, [client, name]);
     return;
   }
-  // Names come from directories, so each is looked at once more before root deletes what bears it.
-  await requireRootsDirectory(directory);
+  // Names come from directories, so each step to it is looked at once more before root deletes what bears the name.
   const path = join(directory, name);
+  const steps = relative(store.root, path).split('/');
+  await (await openStepByStep(store.root, steps, 0)).close();
   await requireRootsSubvolume(path);
   await deleteSubvolume(path);
 }

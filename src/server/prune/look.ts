@@ -1,9 +1,9 @@
-import { relative } from 'node:path';
 import type { ClientName } from '../../protocol/names.ts';
 import { judgeClock } from '../../retention/clock-sanity.ts';
 import { expectedNeedBytes, freeSpaceToReach } from '../../retention/need.ts';
 import { planDeletions } from '../../retention/plan.ts';
 import type { Aim, Hold, StoreState } from '../../retention/types.ts';
+import { isRootsSubvolume } from '../../system/btrfs.ts';
 import { openSimpleQuota } from '../../system/btrfs-quota.ts';
 import { recordEvent } from '../events.ts';
 import { growthIsSettled, pauseClient, readHolds, resumeClient } from '../holds.ts';
@@ -152,10 +152,14 @@ export async function look(
 
 /** What each client is charged on a store with simple quotas; empty on others. */
 async function readCharges(store: Store, clients: Iterable<ClientName>): Promise<Map<ClientName, number>> {
-  const charges = await (await openSimpleQuota(store.root))?.charges();
+  const quota = await openSimpleQuota(store.root);
   const found = new Map<ClientName, number>();
+  if (quota === undefined) return found;
   for (const client of clients) {
-    const bytes = charges?.get(relative(store.root, store.currentDir(client)));
+    const current = store.currentDir(client);
+    // One of the original's clients has no `current` of ours; one that is being deleted has no group any more.
+    if (!(await isRootsSubvolume(current).catch(() => false))) continue;
+    const bytes = await quota.chargedBytes(current).catch(() => undefined);
     if (bytes !== undefined) found.set(client, bytes);
   }
   return found;

@@ -6,7 +6,7 @@ import type { ClientName } from '../../protocol/names.ts';
 import { type RunRecord, RunRecordSchema } from '../../protocol/run-record.ts';
 import { usualRunBytes, whyDestructive } from '../../retention/guards.ts';
 import { type History, recordCharge, recordDeletion, recordRun } from '../../retention/history.ts';
-import { bytesWrittenSince, generationOf } from '../../system/btrfs-changes.ts';
+import { bytesWrittenSince, generationOf } from '../../system/btrfs/written.ts';
 import { isMissing } from '../../system/files.ts';
 import type { Log } from '../../system/log.ts';
 import { type Ledger, type LedgerClient, type LedgerLine, ledgerClient } from '../ledger.ts';
@@ -157,10 +157,10 @@ function usualRun(history: History): number {
 
 /** The record of the run that made a snapshot; the original's snapshots have none. */
 export async function readRunOf(
-  { directory, name, subvolumeId }: StoredSnapshot,
+  { directory, name, isOriginal }: StoredSnapshot,
   log: Log,
 ): Promise<RunRecord | undefined> {
-  if (subvolumeId !== undefined) return undefined;
+  if (isOriginal) return undefined;
   try {
     return v.parse(RunRecordSchema, JSON.parse(await readFile(join(directory, name, 'run.json'), 'utf8')));
   } catch (error) {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { reasonOf } from '../../errors.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { whyDestructive } from '../../retention/guards.ts';
-import { bytesWrittenSince, generationOf } from '../../system/btrfs-changes.ts';
+import { bytesWrittenSince, generationOf } from '../../system/btrfs/written.ts';
 import type { Log } from '../../system/log.ts';
 import { readHolds } from '../holds.ts';
 import type { Store } from '../store.ts';

@@ -1,8 +1,8 @@
 import { lstat, mkdir, readdir, symlink, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { reasonOf } from '../../errors.ts';
+import { balanceData } from '../../system/btrfs/balance.ts';
 import { freeSpace, syncFileSystem } from '../../system/btrfs.ts';
-import { balanceData } from '../../system/btrfs-changes.ts';
 import { isMissing } from '../../system/files.ts';
 import type { Log } from '../../system/log.ts';
 import { ProgramError, run } from '../../system/run.ts';

@@ -6,11 +6,13 @@ import { parseMachine } from '../../protocol/machine.ts';
 import type { CompleteReply, CompleteRequest, HookOutcome } from '../../protocol/messages.ts';
 import { type ClientName, type SnapshotName, snapshotNameAt, snapshotTime } from '../../protocol/names.ts';
 import type { RunRecord } from '../../protocol/run-record.ts';
-import { createReadOnlySnapshot, listNestedSubvolumes, syncPath } from '../../system/btrfs.ts';
+import { nestedSubvolumes } from '../../system/btrfs/subvolumes.ts';
+import { createReadOnlySnapshot, syncPath } from '../../system/btrfs.ts';
 import type { Clock } from '../../system/clock.ts';
 import { isMissing, syncDirectory, writeFileAtomically } from '../../system/files.ts';
 import { tryLock } from '../../system/lock.ts';
 import { recordMended } from '../bitrot-mending.ts';
+import { recordEvent } from '../events.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
 import { liftAllowance } from './allowance.ts';
 import { lastProvenOf } from './drill.ts';
@@ -67,7 +69,7 @@ export async function complete(
 
 async function closeRecord(store: Store, open: RunRecord, request: CompleteRequest, now: Date): Promise<RunRecord> {
   requireWholeTransfer(open);
-  await requireNoNested(store, open.client);
+  await requireNoNested(store, open, now);
   if (request.machine !== undefined) await writeMachine(store, open.client, request.machine);
   const snapshot = nextSnapshotName(await listSnapshotNames(store, open.client), now);
   const proven = await lastProvenOf(store, open.client);
@@ -130,15 +132,22 @@ function requireWholeTransfer({ run, transfers }: RunRecord): void {
 }
 
 /** A subvolume inside `current` would be an empty directory in the snapshot, and its space nobody's. */
-async function requireNoNested(store: Store, client: ClientName): Promise<void> {
-  const nested = await listNestedSubvolumes(store.currentDir(client));
-  if (nested.length === 0) return;
+async function requireNoNested(store: Store, { client, run }: RunRecord, now: Date): Promise<void> {
+  const { isAny, paths } = await nestedSubvolumes(store.currentDir(client));
+  if (!isAny) return;
+  const shown = paths.slice(0, 3).map((path) => escapeName(Buffer.from(path, 'latin1')));
+  // No client can make one: whoever did is, or was, the user that receives, outside of the jail.
+  await recordEvent(store, {
+    at: now.toISOString(),
+    kind: 'nested',
+    client,
+    run,
+    what: `a subvolume was made inside the files of ${client}, by no backup`,
+    why: `${shown.length === 0 ? 'its path cannot be told' : shown.join(', ')}; no client can do so: look who uses the account that receives`,
+  });
   throw new BytebackError('storeFull', {
     what: 'a subvolume stands inside the backed up files on the server',
-    why: `it would miss the snapshot: ${nested
-      .slice(0, 3)
-      .map((path) => escapeName(path))
-      .join(', ')}`,
+    why: `it would miss the snapshot: ${shown.length === 0 ? 'its path cannot be told' : shown.join(', ')}`,
     fix: `on the server, delete it: btrfs subvolume list -o ${store.currentDir(client)}`,
   });
 }

@@ -450,6 +450,8 @@ const toldElsewhere: Record<string, string> = {
   DF02: 'test/integration/prune.test.ts: who pays',
   DF04: 'test/integration/receive.test.ts: a full store (what counts is the disk, not the wire)',
   DF05: 'test/integration/receive.test.ts: a full store',
+  FT01: 'test/integration/attacks/forged-text.test.ts',
+  FT02: 'test/integration/attacks/forged-text.test.ts',
 };
 
 const session = (text: string) => [...wire.sshArgv, 'byteback@127.0.0.1', text];
