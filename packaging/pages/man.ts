@@ -174,10 +174,8 @@ export function rootPage(all: readonly Command[], date: number): string {
     heading('EXAMPLES'),
     paragraph(prose('A server on a disk of its own, and the line for its first client:')),
     literal('byteback-setup-server --device /dev/sdb\nbyteback client invite web1.example.net'),
-    paragraph(prose('On the client, with the line that was printed:')),
-    literal(
-      'byteback-setup-client --destination byteback@backup.example.net: --invite TOKEN\nbyteback-backup --verbose',
-    ),
+    paragraph(prose('On the client, with the line that was printed; it asks for the invite:')),
+    literal('byteback-setup-client --destination byteback@backup.example.net: --invite\nbyteback-backup --verbose'),
     seeAlso([
       ...all.map(({ page }) => `${page}(1)`),
       'byteback-client.toml(5)',

@@ -12,6 +12,7 @@ import { type Clock, systemClock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
 import { hearOfPrograms } from '../system/program-events.ts';
 import { askYesOrNo } from './confirm.ts';
+import { askSecret } from './secret.ts';
 
 export { Args, Flags };
 
@@ -21,6 +22,8 @@ export interface Deps {
   readonly clock: Clock;
   /** Asks on the terminal; without one it refuses (exit 2) and says that --yes is needed. */
   readonly confirm: (question: string) => Promise<boolean>;
+  /** Asks for a secret without showing it; without a terminal it is the first line of standard input. */
+  readonly askSecret: (question: string) => Promise<string>;
   /** Fires at SIGINT and SIGTERM; the command then ends with 130 whatever is thrown. */
   readonly signal: AbortSignal;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -103,6 +106,7 @@ export abstract class BaseCommand extends Command {
       log: this.#log,
       clock: systemClock,
       confirm: (question) => askYesOrNo(question, this.#invocation.signal, this.#log),
+      askSecret: (question) => askSecret(question, this.#invocation.signal),
       signal: this.#invocation.signal,
       env: process.env,
     };

@@ -1,18 +1,20 @@
 import { randomInt } from 'node:crypto';
 import { BaseCommand, Flags, repeated } from '../cli/base-command.ts';
+import { readInvite, takeInviteWords } from '../client/setup/invite-source.ts';
 import { setupClient } from '../client/setup/setup-client.ts';
+import { BytebackError } from '../errors.ts';
 
 /** `byteback-setup-client`. */
 export class SetupClientCommand extends BaseCommand {
   static override description = [
     "Makes this machine's key, pins the server's host key, registers, writes the configuration, enables the daily run, and asks the server whether all of it works. Each step is said before it is done; run again, it changes nothing.",
-    'To register, the server needs one of three proofs: an administrative key (--identity), an invite that byteback client invite NAME printed there (--invite), or the password of the user byteback there, which ssh asks for.',
+    'To register, the server needs one of three proofs: an administrative key (--identity), an invite that byteback client invite NAME printed there (--invite, which asks for it), or the password of the user byteback there, which ssh asks for.',
     "An alias of ssh's configuration may stand for the host. /etc/byteback/ssh_config, which byteback uses from then on, is yours to change.",
   ].join('\n\n');
   static override examples = [
     {
-      description: 'With the line that the server printed',
-      command: '<%= me %> --destination byteback@backup.example.net: --invite TOKEN',
+      description: 'With the line that the server printed; it asks for the invite',
+      command: '<%= me %> --destination byteback@backup.example.net: --invite',
     },
     {
       description: 'With an administrative key, by a script',
@@ -32,9 +34,16 @@ export class SetupClientCommand extends BaseCommand {
     identity: Flags.string({
       helpValue: 'FILE',
       description: 'an administrative key, to register with',
-      exclusive: ['invite'],
     }),
-    invite: Flags.string({ helpValue: 'TOKEN', description: 'an invite, to register with' }),
+    // Both are taken out of the command line before it is parsed: oclif knows no flag whose value may be left away.
+    invite: Flags.boolean({
+      description:
+        'register with an invite: asks for it; with - it comes from standard input. Never write it here: others could read it',
+    }),
+    'invite-file': Flags.string({
+      helpValue: 'FILE',
+      description: 'a file with the invite, which nobody else may read',
+    }),
     'accept-new': Flags.boolean({ description: 'take an unknown host key without asking; never a changed one' }),
     'no-timer': Flags.boolean({ description: 'no daily run', exclusive: ['cron'] }),
     cron: Flags.boolean({ description: 'the daily run by cron, even where systemd runs' }),
@@ -46,7 +55,11 @@ export class SetupClientCommand extends BaseCommand {
   };
 
   async run() {
-    const { flags } = await this.parse(SetupClientCommand);
+    const { rest, source } = takeInviteWords(this.argv);
+    const { flags } = await this.parse(SetupClientCommand, [...rest]);
+    if (source !== undefined && flags.identity !== undefined)
+      throw new BytebackError('usage', { what: '--identity and --invite cannot be given together' });
+    const invite = source === undefined ? undefined : await readInvite(source, this.deps.askSecret);
     const result = await setupClient(
       {
         destination: flags.destination,
@@ -56,7 +69,7 @@ export class SetupClientCommand extends BaseCommand {
         ...(flags.hostname === undefined ? {} : { hostname: flags.hostname }),
         ...(flags.port === undefined ? {} : { port: flags.port }),
         ...(flags.identity === undefined ? {} : { identity: flags.identity }),
-        ...(flags.invite === undefined ? {} : { invite: flags.invite }),
+        ...(invite === undefined ? {} : { invite }),
         ...(flags.source === undefined ? {} : { source: flags.source }),
       },
       { ...this.deps, random: (below) => randomInt(below) },

@@ -92,8 +92,10 @@ export interface InviteOptions {
 
 export interface Invite {
   readonly client: ClientName;
-  /** What to type on the client. */
+  /** What to type on the client. It asks for the token, which must never stand on a command line. */
   readonly line: string;
+  /** What to paste when it asks: a secret until it was redeemed. */
+  readonly token: string;
   readonly expires: string;
 }
 
@@ -129,9 +131,8 @@ export async function inviteClient(name: ClientName, options: InviteOptions, ser
     destination,
     ...(port === 22 ? [] : ['--port', String(port)]),
     '--invite',
-    token,
   ];
-  return { client: name, line: words.join(' '), expires: secondsOf(expiresAt) };
+  return { client: name, line: words.join(' '), token, expires: secondsOf(expiresAt) };
 }
 
 /** `2026-11-22T02:13:06Z`. */

@@ -15,6 +15,7 @@ import {
   withEntry,
   withoutEntries,
   withoutExpired,
+  withRedeemed,
   writeRegistry,
 } from './registry.ts';
 import { withRegistryLock } from './registry-lock.ts';
@@ -137,7 +138,7 @@ export interface Redemption {
 }
 
 /**
- * Turns an invite into a client: the invite's line goes and the client's comes in one rename.
+ * Turns an invite into a client: the invite's line opens nothing any more and the client's comes, in one rename.
  * @throws BytebackError `refused`, and nothing is made, when the invite is unknown, used or expired, the key is bad or
  * somebody's, or the client exists and the invite does not say that it replaces it.
  */
@@ -152,7 +153,7 @@ export async function redeemInvite({ inviteBlob, publicKey }: Redemption, deps: 
     }
     if (!replace && (await hasHistory(deps.store, name)))
       throw refusedExisting(name, 'the store holds files of a client of this name');
-    await settle(withoutExpired(registry, now), name, key, replace, deps);
+    await settle(withRedeemed(withoutExpired(registry, now), inviteBlob, now), name, key, replace, deps);
     return { ok: true, client: name };
   });
 }

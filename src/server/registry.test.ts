@@ -89,6 +89,13 @@ describe('the lines of the registry', () => {
 
 describe('a line that is not exactly ours', () => {
   const line = lineOf(client('web1', 1));
+  const redeemedLine = lineOf({
+    role: 'redeemed',
+    name: 'web1' as ClientName,
+    key: keyOf(1),
+    expiresAt: new Date('2026-11-22T12:00:00Z'),
+    redeemedAt: new Date('2026-11-21T10:00:00Z'),
+  });
   const inviteLine = lineOf(invite('web1', 1, '2026-11-22T12:00:00Z'));
   it.each([
     ['without restrict', line.replace('restrict,', '')],
@@ -105,6 +112,8 @@ describe('a line that is not exactly ours', () => {
     ['with a broken key', line.replace('AAAAC3', 'AAAAC4')],
     ['with two different expiry times', inviteLine.replace('202611221200Z', '203611221200Z')],
     ['with a date that does not exist', inviteLine.replace('20261122T', '20260231T')],
+    ['with a redeemed invite without a time', redeemedLine.replace(/:20261121T100000Z$/, '')],
+    ['with a redeemed invite at no time', redeemedLine.replace(/20261121T/, '20261131T')],
     ['with an invite that never ends', inviteLine.replace('expiry-time="202611221200Z",', '')],
     ['with an admin label of two words', lineOf(admin).replace('admin:ops', 'admin:o:ps')],
     ['with a carriage return', `${line}\r`],

@@ -32,7 +32,21 @@ export interface InviteEntry {
   readonly replace: boolean;
 }
 
-export type RegistryEntry = ClientEntry | AdminEntry | InviteEntry;
+/**
+ * An invite that was redeemed. Until it would have expired, whoever comes with it hears that somebody was there before: without the
+ * line sshd would only say that it does not know the key.
+ */
+export interface RedeemedEntry {
+  readonly role: 'redeemed';
+  readonly name: ClientName;
+  readonly key: PublicKey;
+  /** Whole seconds, as the invite had it. */
+  readonly expiresAt: Date;
+  /** Whole seconds. */
+  readonly redeemedAt: Date;
+}
+
+export type RegistryEntry = ClientEntry | AdminEntry | InviteEntry | RedeemedEntry;
 
 /** A line that is not ours: a comment, an empty line, or something strange (`why` set) that gives nobody a role. */
 interface OtherLine {
@@ -63,8 +77,10 @@ const header = [
 ];
 
 const linePattern =
-  /^restrict(?:,expiry-time="(\d{12}Z)")?,command="([^"]*)" ([a-z0-9.@-]+ [A-Za-z0-9+/=]+) (client|admin|invite):(\S+)$/;
-const invitePattern = /^([^:]+):(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z(:replace)?$/;
+  /^restrict(?:,expiry-time="(\d{12}Z)")?,command="([^"]*)" ([a-z0-9.@-]+ [A-Za-z0-9+/=]+) (client|admin|invite|redeemed):(\S+)$/;
+const timePattern = '\\d{8}T\\d{6}Z';
+const invitePattern = new RegExp(`^([^:]+):(${timePattern})(:replace)?$`);
+const redeemedPattern = new RegExp(`^([^:]+):(${timePattern}):(${timePattern})$`);
 const adminLabelPattern = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 
 export const emptyRegistry: Registry = { lines: header.map((text) => ({ text })) };
@@ -96,16 +112,34 @@ function sshdExpiry(time: Date): string {
   return `${minute.toISOString().slice(0, 16).replaceAll(/[-:T]/g, '')}Z`;
 }
 
-function parseInvite(text: string, key: PublicKey, expiry: string | undefined): InviteEntry | string {
-  const [, name = '', year, month, day, hour, minute, second, replace] = invitePattern.exec(text) ?? [];
-  if (year === undefined) return 'its comment is not that of an invite';
-  const expiresAt = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
-  if (Number.isNaN(expiresAt.getTime()) || !text.includes(`:${compactTime(expiresAt)}`))
+/** The moment that a compact time says, or undefined when there is no such moment. */
+function momentOf(text: string): Date | undefined {
+  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z$/.exec(text) ?? [];
+  const time = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  return Number.isNaN(time.getTime()) || compactTime(time) !== text ? undefined : time;
+}
+
+/** What stands in the comment of an invite, or of one that was redeemed: the latter's second time is when that was. */
+function parseInvite(
+  text: string,
+  role: 'invite' | 'redeemed',
+  key: PublicKey,
+  expiry: string | undefined,
+): InviteEntry | RedeemedEntry | string {
+  const found = (role === 'invite' ? invitePattern : redeemedPattern).exec(text);
+  if (found === null) return 'its comment is not that of an invite';
+  const [, name = '', expires = '', third = ''] = found;
+  const expiresAt = momentOf(expires);
+  const redeemedAt = role === 'redeemed' ? momentOf(third) : undefined;
+  if (expiresAt === undefined || (role === 'redeemed' && redeemedAt === undefined))
     return 'its expiry time does not exist';
   if (expiry !== sshdExpiry(expiresAt)) return 'its two expiry times differ';
   const why = whyNotClientName(name);
   if (why !== undefined) return `its client name: ${why}`;
-  return { role: 'invite', name: name as ClientName, key, expiresAt, replace: replace !== undefined };
+  const common = { name: name as ClientName, key, expiresAt };
+  return redeemedAt === undefined
+    ? { role: 'invite', ...common, replace: third !== '' }
+    : { role: 'redeemed', ...common, redeemedAt };
 }
 
 function parseEntry(text: string): RegistryEntry | string {
@@ -114,7 +148,7 @@ function parseEntry(text: string): RegistryEntry | string {
   if (command !== receiveCommand) return 'its command is not byteback-receive';
   const key = publicKeyOn(keyText);
   if (typeof key === 'string') return `its key: ${key}`;
-  if (role === 'invite') return parseInvite(name, key, expiry);
+  if (role === 'invite' || role === 'redeemed') return parseInvite(name, role, key, expiry);
   if (expiry !== undefined) return 'it expires, but is no invite';
   if (role === 'admin') return adminLabelPattern.test(name) ? { role, name, key } : 'its label is malformed';
   const why = whyNotClientName(name);
@@ -139,8 +173,9 @@ export function parseRegistry(text: string): Registry {
 
 function renderEntry(entry: RegistryEntry): string {
   const key = `${entry.key.type} ${entry.key.blob}`;
-  if (entry.role !== 'invite') return `restrict,command="${receiveCommand}" ${key} ${entry.role}:${entry.name}`;
-  const comment = `invite:${entry.name}:${compactTime(entry.expiresAt)}${entry.replace ? ':replace' : ''}`;
+  if (!('expiresAt' in entry)) return `restrict,command="${receiveCommand}" ${key} ${entry.role}:${entry.name}`;
+  const further = entry.role === 'redeemed' ? `:${compactTime(entry.redeemedAt)}` : entry.replace ? ':replace' : '';
+  const comment = `${entry.role}:${entry.name}:${compactTime(entry.expiresAt)}${further}`;
   return `restrict,expiry-time="${sshdExpiry(entry.expiresAt)}",command="${receiveCommand}" ${key} ${comment}`;
 }
 
@@ -183,7 +218,7 @@ export function withEntry(registry: Registry, entry: RegistryEntry): Registry {
     });
   }
   if (
-    entry.role !== 'invite' &&
+    !('expiresAt' in entry) &&
     entriesOf(registry).some(({ role, name }) => role === entry.role && name === entry.name)
   ) {
     throw new BytebackError('refused', {
@@ -200,9 +235,21 @@ export function withoutEntries(registry: Registry, matches: (entry: RegistryEntr
   return { lines: registry.lines.filter((line) => !isEntry(line) || !matches(line)) };
 }
 
-/** The registry without invites whose time is over. */
+/** The registry with an invite marked as redeemed: its key opens nothing any more. */
+export function withRedeemed(registry: Registry, blob: string, now: Date): Registry {
+  const redeemedAt = new Date(Math.floor(now.getTime() / 1000) * 1000);
+  return {
+    lines: registry.lines.map((line) => {
+      if (!isEntry(line) || line.role !== 'invite' || line.key.blob !== blob) return line;
+      const { name, key, expiresAt } = line;
+      return { role: 'redeemed', name, key, expiresAt, redeemedAt };
+    }),
+  };
+}
+
+/** The registry without invites whose time is over, redeemed or not. */
 export function withoutExpired(registry: Registry, now: Date): Registry {
-  return withoutEntries(registry, (entry) => entry.role === 'invite' && entry.expiresAt.getTime() <= now.getTime());
+  return withoutEntries(registry, (entry) => 'expiresAt' in entry && entry.expiresAt.getTime() <= now.getTime());
 }
 
 /** Who must own the registry and the directory it lies in: root. Another only in tests without root. */

@@ -157,7 +157,8 @@ const ids = 'lsblk --noheadings --output NAME,FSTYPE,UUID,PARTUUID,PARTLABEL,LAB
 
 async function inviteLine(name: string, ...more: string[]): Promise<string> {
   const argv = ['byteback', 'client', 'invite', name, ...more, '--host', outside, '--port', String(server.port)];
-  return (await must(argv)).stdout.trim();
+  const [line, token] = (await must(argv)).stdout.trim().split('\n');
+  return `echo ${token} | ${line}`;
 }
 
 beforeAll(async () => {

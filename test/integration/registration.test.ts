@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ClientName } from '../../src/protocol/names.ts';
@@ -5,6 +7,7 @@ import { inviteClient } from '../../src/server/clients.ts';
 import { openServer } from '../../src/server/open-server.ts';
 import { type CommandOptions, command, must, type Outcome } from '../helpers/command.ts';
 import { type InstalledMachine, installedMachine } from '../helpers/installed-machine.ts';
+import { acceptInvite, readInvite } from '../helpers/invite.ts';
 
 // Who may register what, tried with a real sshd and with the root helper itself, as the user byteback would call it if
 // somebody had taken it over.
@@ -482,13 +485,13 @@ describe('an invite', () => {
     ]);
     expect(outcome.stdout).toMatch(
       new RegExp(
-        `^byteback-setup-client --destination byteback@127\\.0\\.0\\.1: --port ${machine.port} --invite [A-Za-z0-9_-]+\n$`,
+        `^byteback-setup-client --destination byteback@127\\.0\\.0\\.1: --port ${machine.port} --invite\n[A-Za-z0-9_-]+\n$`,
       ),
     );
     expect(outcome.stderr).toMatch(/until \d{4}-/);
     return outcome.stdout.trim();
   };
-  const accept = (name: string, line: string) => machine.clientToBe(name).run(...line.split(' '), '--no-timer');
+  const accept = (name: string, line: string) => acceptInvite(machine.clientToBe(name), line);
 
   it('lets one machine in, with the line as it was printed, once', async () => {
     const line = await inviteFor('invited.example');
@@ -499,6 +502,69 @@ describe('an invite', () => {
     const before = await state();
     expect((await accept('thief', line)).exitCode).not.toBe(0);
     expect(await state()).toBe(before);
+  });
+
+  it('says to whoever comes second that another was first, and what to do; the admin gets an event', async () => {
+    const printed = await inviteFor('second.example');
+    expect(await accept('first', printed)).toExitWith(0);
+    const late = await accept('second', printed);
+    expect(late).toMatchObject({
+      exitCode: 12,
+      stderr: expect.stringContaining('the invite for second.example was redeemed already, by another machine'),
+    });
+    expect(late.stderr).toMatch(/client revoke second\.example[\s\S]*byteback events[\s\S]*--replace/);
+    expect((await must(['byteback', 'events'])).stdout).toContain('redeemed already');
+    // Revoked, nothing of it is left, and a new one works.
+    await must(['byteback', 'client', 'revoke', 'second.example']);
+    expect(await readFile(registry, 'utf8')).not.toContain('second.example');
+    expect(await accept('second', await inviteFor('second.example'))).toExitWith(0);
+  });
+
+  it('takes no token from the command line, and shows none on a terminal', async () => {
+    const printed = await inviteFor('secret.example');
+    const { words, token } = readInvite(printed);
+    const client = machine.clientToBe('secret');
+    for (const form of [
+      [...words, token],
+      [...words.slice(0, -1), `--invite=${token}`],
+    ]) {
+      const refused = await client.run(...form, '--no-timer');
+      expect(refused).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('every user of this machine') });
+      expect(refused.stderr + refused.stdout).not.toContain(token);
+    }
+    const file = `${machine.scratch}/secret-invite`;
+    await writeFile(file, `${token}\n`, { mode: 0o644 });
+    const withFile = [...words.slice(0, -1), '--invite-file', file, '--no-timer'];
+    expect(await client.run(...withFile)).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('others can read'),
+    });
+    // On a terminal, while another user looks at all command lines.
+    const pattern = '/var/tmp/invite-pattern';
+    await writeFile(pattern, token.slice(0, 30), { mode: 0o644 });
+    const look = `while :; do cat /proc/[0-9]*/cmdline 2>/dev/null | grep -aqF -f ${pattern} && echo seen; done`;
+    const watcher = spawn('setpriv', ['--reuid=65534', '--clear-groups', 'bash', '-c', look]);
+    let seen = '';
+    watcher.stdout.on('data', (chunk) => {
+      seen += chunk;
+    });
+    const terminal = spawn('script', ['-qec', `${words.join(' ')} --no-timer`, '/dev/null'], {
+      env: { ...process.env, ...client.env },
+    });
+    let shown = '';
+    let asked = false;
+    terminal.stdout.on('data', (chunk) => {
+      shown += chunk;
+      if (asked || !shown.includes('Paste the invite')) return;
+      asked = true;
+      terminal.stdin.write(`${token}\r`);
+    });
+    const [exitCode] = await once(terminal, 'close');
+    watcher.kill();
+    await rm(pattern);
+    expect(shown).toContain('secret.example is a client of');
+    expect({ exitCode, seen }).toEqual({ exitCode: 0, seen: '' });
+    expect(shown).not.toContain(token.slice(0, 30));
   });
 
   it('is void when a newer one is made for the same client', async () => {
@@ -531,9 +597,9 @@ describe('an invite', () => {
   it('expires, at sshd and at the helper, and is dropped with the next change', async () => {
     const anHourAgo = { now: () => new Date(Date.now() - 3_600_000), sleep: async () => undefined };
     const options = { host: '127.0.0.1', port: machine.port, expiresInMs: 1_800_000, replace: false };
-    const { line } = await inviteClient('late' as ClientName, options, await openServer(anHourAgo));
+    const { line, token } = await inviteClient('late' as ClientName, options, await openServer(anHourAgo));
     const inviteBlob = /ssh-ed25519 (\S+) invite:late:/.exec(await readFile(registry, 'utf8'))?.[1] ?? '';
-    expect((await accept('late', line)).exitCode).not.toBe(0);
+    expect((await accept('late', `${line}\n${token}`)).exitCode).not.toBe(0);
     const refused = reply(
       await helper(JSON.stringify({ verb: 'redeem', inviteBlob, publicKey: await newKey('late') })),
     );
@@ -547,7 +613,7 @@ describe('an invite', () => {
     const line = await inviteFor('narrow');
     const { openInvite } = await import('../../src/protocol/invite.ts');
     const key = `${machine.scratch}/narrow-invite`;
-    await writeFile(key, openInvite(line.split(' ').at(-1) ?? '').privateKeyFile, { mode: 0o600 });
+    await writeFile(key, openInvite(readInvite(line).token).privateKeyFile, { mode: 0o600 });
     for (const words of [[], ['id'], ['register'], ['ping'], ['snapshots'], ['prepare']]) {
       const input =
         words[0] === 'register' ? request('narrow2', await readFile(`${machine.scratch}/late.pub`, 'utf8')) : '';
@@ -570,7 +636,7 @@ describe('an invite', () => {
     const line = await inviteFor('moved', '--replace');
     expect(await old.run('byteback', 'backup', '--source', tree)).toExitWith(0);
     const name = machine.clientToBe('moved-new');
-    expect(await name.run(...line.split(' '), '--no-timer')).toExitWith(0);
+    expect(await acceptInvite(name, line)).toExitWith(0);
     expect((await old.run('byteback-backup', '--source', tree)).exitCode).not.toBe(0);
     const state = await readFile('/byteback/.byteback/clients/moved.json', 'utf8');
     expect(JSON.parse(state)).not.toHaveProperty('machineId');

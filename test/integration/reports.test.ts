@@ -9,6 +9,7 @@ import { openStore } from '../../src/server/store.ts';
 import { silentLog } from '../../src/system/log.ts';
 import { command, must } from '../helpers/command.ts';
 import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
+import { acceptInvite, readInvite } from '../helpers/invite.ts';
 import { type MailServer, startMailServer } from '../helpers/mail-server.ts';
 import { wireOf } from '../helpers/wire.ts';
 
@@ -229,14 +230,12 @@ describe('--debug', () => {
     }
     await writeFile(`${machine.disk}/tree/file`, 'content to debug\n');
     calls.length = 0;
-    const invite = (
-      await must(['byteback', 'client', 'invite', 'web9', '--host', '127.0.0.1', '--port', String(machine.port)])
-    ).stdout
-      .trim()
-      .split(' ');
+    const { stdout: invite } = await must([
+      ...['byteback', 'client', 'invite', 'web9', '--host', '127.0.0.1', '--port', String(machine.port)],
+    ]);
     const another = machine.clientToBe('web9');
     const said = [
-      await another.run(...invite, '--hostname', 'web9', '--no-timer', '--debug'),
+      await acceptInvite(another, invite, '--hostname', 'web9', '--debug'),
       await client.run('byteback-backup', '--debug'),
       await client.run('byteback-restore', '--debug', `${machine.disk}/tree/file`),
       await command(['byteback', 'report', '--send', '--debug']),
@@ -251,7 +250,7 @@ describe('--debug', () => {
     const secrets = [
       ...tokens,
       'pass word',
-      ...invite.filter((word) => /^[\w-]{40,}$/.test(word)),
+      readInvite(invite).token,
       // What begins each key is the same in all, and no secret.
       ...keys.flatMap((key) => key.split('\n').slice(3, -2)),
     ];

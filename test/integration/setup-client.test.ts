@@ -2,6 +2,7 @@ import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/pr
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CommandOptions, command, must, type Outcome } from '../helpers/command.ts';
 import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
+import { acceptInvite } from '../helpers/invite.ts';
 
 // Set-up of a client with the commands as a person types them, against a real sshd with Debian's own configuration.
 let machine: InstalledMachine;
@@ -104,23 +105,21 @@ describe('setting up a client', () => {
       '--port',
       String(machine.port),
     ]);
-    const line = stdout.split('\n').find((candidate) => candidate.includes('--invite')) ?? '';
-    const words = line.trim().split(/\s+/).slice(1);
     const client = machine.clientToBe('invited');
-    const outcome = await client.run('byteback-setup-client', ...words, '--no-timer');
+    const outcome = await acceptInvite(client, stdout);
     expect(outcome).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('invited is a client of') });
     expect(outcome.stderr).not.toContain('asking 127.0.0.1 for its host key');
     const before = await everything(client);
-    expect(await client.run('byteback-setup-client', ...words, '--no-timer')).toExitWith(0);
+    expect(await acceptInvite(client, stdout)).toExitWith(0);
     expect(await everything(client)).toBe(before);
 
-    const second = await machine.clientToBe('thief').run('byteback-setup-client', ...words, '--no-timer');
+    const second = await acceptInvite(machine.clientToBe('thief'), stdout);
     expect(second).toMatchObject({ exitCode: 12, stderr: expect.stringContaining('an invite works once') });
     expect(await exists(`${machine.clientToBe('thief').configDir}/client.toml`)).toBe(false);
-    const spoilt = await machine
-      .clientToBe('thief')
-      .run('byteback-setup-client', ...words.map((word) => (word.length > 60 ? `${word.slice(0, -2)}xx` : word)));
+    const spoilt = await acceptInvite(machine.clientToBe('thief'), `${stdout.trim().slice(0, -2)}xx`);
     expect(spoilt).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('checksum') });
+    const nothing = await acceptInvite(machine.clientToBe('thief'), stdout.split('\n')[0] ?? '');
+    expect(nothing).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('no invite came') });
   });
 
   it('with the password, which ssh asks for', async () => {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { command, must } from '../helpers/command.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
 import { type InstalledMachine, installedMachine, type TestClient } from '../helpers/installed-machine.ts';
+import { acceptInvite } from '../helpers/invite.ts';
 import { makeNastyTree } from '../helpers/nasty-tree.ts';
 
 // A machine with two file systems on two disks of its own is lost; the recipe that its last snapshot carries is followed,
@@ -94,9 +95,9 @@ describe('the recipe, followed', () => {
     // 2. The new machine takes the old one's place.
     expect(recipe).toContain('byteback client invite web1 --replace');
     const invite = ['byteback', 'client', 'invite', 'web1', '--replace'];
-    const line = (await must([...invite, '--host', '127.0.0.1', '--port', String(machine.port)])).stdout.trim();
+    const invited = (await must([...invite, '--host', '127.0.0.1', '--port', String(machine.port)])).stdout;
     const rescue = machine.clientToBe('rescue');
-    expect(await rescue.run(...line.split(' '), '--no-timer')).toExitWith(0);
+    expect(await acceptInvite(rescue, invited)).toExitWith(0);
     expect((await lost.run('byteback-restore', '--snapshots')).exitCode).not.toBe(0);
     // 3. to 5. with the names of the new disks, as the recipe says.
     const uuids = await Promise.all(oldDisks.map(uuidOf));

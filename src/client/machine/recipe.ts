@@ -63,7 +63,7 @@ function enrolment({ firmware }: Machine, { client, destination }: RecipeFacts):
     '',
     '# 2. Give the new machine the place of the old one. On the server:',
     `#      byteback client invite ${name} --replace`,
-    '#    It prints one line; type that line here.',
+    '#    It prints a line to type here, and below it the invite that this asks for.',
     ...(destination === undefined ? [] : [`#    (The server was ${remark(destination)}.)`]),
   ];
 }

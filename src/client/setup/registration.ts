@@ -135,7 +135,7 @@ function identityRefused(file: string): string {
   return `the server does not take ${file} as an administrative key: add it there with byteback-setup-server --admin-key, or ask for an invite: byteback client invite NAME`;
 }
 const inviteRefused =
-  'an invite works once and expires: ask for a new one, made on the server with: byteback client invite NAME';
+  'an invite works once and expires. If nobody of yours used this one, another machine may have redeemed it: on the server, run: byteback client revoke NAME, and look at: byteback events; then: byteback client invite NAME';
 const passwordRefused =
   'give an administrative key with --identity FILE, or an invite, made on the server with: byteback client invite NAME';
 

@@ -7,8 +7,8 @@ const dayMs = 86_400_000;
 /** `byteback client invite`. */
 export class ClientInviteCommand extends BaseCommand {
   static override description = [
-    'Prints the one line to type on the client as root. It holds a key that works once, until it expires, and the host key of this server, so that nothing has to be compared by eye.',
-    'Whoever has the line can register as this client: pass it on as you would a password.',
+    'Prints what to type on the client as root, and below it the invite to paste when that asks. The invite holds a key that works once, until it expires, and the host key of this server, so that nothing has to be compared by eye.',
+    'Whoever has the invite can register as this client: pass it on as you would a password, and never as a word of a command, where every user of the client could read it. Without a terminal, byteback-setup-client takes it with --invite-file FILE, or from standard input.',
   ].join('\n\n');
   static override examples = [
     { description: 'A new client', command: '<%= me %> web1.example.net --host backup.example.net' },
@@ -48,8 +48,10 @@ export class ClientInviteCommand extends BaseCommand {
       { host, port, replace, expiresInMs: expires },
       await openServer(clock),
     );
-    log.step(`On ${invite.client}, as root, type this line; it works once, until ${invite.expires}:`);
-    this.print(invite.line);
+    log.step(
+      `On ${invite.client}, as root, type the first line, and paste the second when it asks; it works once, until ${invite.expires}:`,
+    );
+    this.print(`${invite.line}\n${invite.token}`);
     return invite;
   }
 }

@@ -66,6 +66,13 @@ export function whoIs(login: Login, registry: Registry): Caller {
       return { role: 'admin' };
     case 'invite':
       return { role: 'invite', blob: login.keyBlob };
+    case 'redeemed':
+      // The one refusal of a key that is told: whoever comes second may be the one whom the invite was for.
+      throw new Refusal('key', {
+        what: `the invite for ${entry.name} was redeemed already, by another machine`,
+        why: `at ${entry.redeemedAt.toISOString().slice(0, 19)}Z; an invite works once, and whoever redeemed it is ${entry.name} now`,
+        fix: `if that was not you, somebody else has read it: on the server, run: byteback client revoke ${entry.name}; look at: byteback events; then: byteback client invite ${entry.name} --replace`,
+      });
     default:
       throw new Refusal(
         'key',
