@@ -72,7 +72,7 @@ it('FT01 no snapshot is deleted by a number that a directory is named with, and 
   for (const shown of why.replace('it would miss the snapshot: ', '').split(', ')) {
     expect(shown).toMatch(/^clients\/mallory\.example\/current\/fs\/x\\+x0aID /);
   }
-  expect((await must(['byteback-events'])).stdout).toContain(
+  expect((await must(['byteback', 'events'])).stdout).toContain(
     'a subvolume was made inside the files of mallory.example',
   );
   for (const path of planted)
