@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { serverPaths } from '../config/paths.ts';
-import { loadServerConfig } from '../config/server-config.ts';
 import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
 import { afterRun, inJournal } from '../server/after-run.ts';
 import { failureOf } from '../server/helper-request.ts';
 import { kickAfterEvents, kickPost } from '../server/post/kick.ts';
+import { loadAndPublish } from '../server/receive/settings.ts';
 import { answerHelper, type HelperDeps } from '../server/runs/helper.ts';
 import { openStore } from '../server/store.ts';
 import { freeSpace } from '../system/btrfs.ts';
@@ -24,7 +24,7 @@ async function serveRequest(): Promise<void> {
       fix: 'sudo starts it; nobody else needs to',
     });
   }
-  const config = await loadServerConfig();
+  const config = await loadAndPublish();
   const store = await openStore(config);
   const clock = systemClock;
   const deps: HelperDeps = {

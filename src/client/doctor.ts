@@ -90,8 +90,25 @@ async function checkConfiguration(paths: ClientPaths): Promise<Verdict[]> {
             why: 'the server refuses options that it does not know',
           },
         ];
-  const open = await Promise.all([paths.configDir, paths.clientToml, paths.hooksDir].map(whoElseCanWrite));
+  const open = [
+    ...(await Promise.all([paths.configDir, paths.clientToml, paths.hooksDir].map(whoElseCanWrite))),
+    await whoElseCanRead(paths.clientToml),
+  ];
   return [`sends ${source.join(' ')} to ${destination}`, ...sources.flat(), ...whole, ...flags, ...open.flat()];
+}
+
+async function whoElseCanRead(path: string): Promise<Verdict[]> {
+  const { mode } = await stat(path);
+  return (mode & 0o044) === 0
+    ? []
+    : [
+        {
+          state: 'warning',
+          what: `${path} can be read by others`,
+          why: `its mode is 0${(mode & 0o777).toString(8)}; addresses of pings and web hooks in it are secrets`,
+          fix: `chmod 0600 ${path}`,
+        },
+      ];
 }
 
 /** Whoever can write here decides what a run sends, and what it starts. */

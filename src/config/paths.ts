@@ -4,6 +4,8 @@ import { join } from 'node:path';
 export const serverPaths = {
   configDir: '/etc/byteback',
   serverToml: '/etc/byteback/server.toml',
+  /** What the receiving user may know of server.toml; written by root's helper whenever that file is another one. */
+  receiveSettings: '/run/byteback/receive.json',
   authorizedKeys: '/etc/byteback/authorized_keys',
   /** prepare.d and complete.d; before.d and after.d beside them are the client's, where one machine is both. */
   hooksDir: '/etc/byteback/hooks',

@@ -38,6 +38,8 @@ export interface ServerConfig {
   readonly hasPings?: boolean;
   /** Where alerts that concern no single client are posted: the web hook of `[default]`. */
   readonly webhook?: string;
+  /** The same without what is a secret or root's alone; for `openTextOf`. */
+  readonly open?: object;
   policyOf(client: ClientName): ClientPolicy;
 }
 
@@ -191,7 +193,35 @@ const ServerToml = v.strictObject({
   client: v.optional(v.record(ClientNameSchema, v.strictObject(policyEntries))),
 });
 
-type PolicyToml = NonNullable<v.InferOutput<typeof ServerToml>['default']>;
+type Toml = v.InferOutput<typeof ServerToml>;
+type PolicyToml = NonNullable<Toml['default']>;
+
+/** Tables and keys that hold secrets (addresses that whoever knows them can use) or are nobody's business but root's. */
+const rootsTables = ['mail', 'metrics', 'page'] as const;
+const rootsKeys = ['ping', 'webhook', 'report', 'errors'] as const;
+
+function without<Key extends string, Value extends object>(value: Value, keys: readonly Key[]): Omit<Value, Key> {
+  return Object.fromEntries(Object.entries(value).filter(([key]) => !keys.some((one) => one === key))) as Omit<
+    Value,
+    Key
+  >;
+}
+
+/** What the receiving user may know of server.toml: all but root's. */
+function withoutSecrets(toml: Toml): Toml {
+  const { default: all, client, ...rest } = without(toml, rootsTables);
+  return {
+    ...rest,
+    ...(all === undefined ? {} : { default: without(all, rootsKeys) }),
+    ...(client === undefined
+      ? {}
+      : {
+          client: Object.fromEntries(
+            Object.entries(client).map(([name, its]) => [name, without(its ?? {}, rootsKeys)]),
+          ),
+        }),
+  } as Toml;
+}
 
 /**
  * Reads `server.toml`.
@@ -211,8 +241,22 @@ export async function loadServerConfig(path: string = serverPaths.serverToml): P
 
 /** The configuration that a text says; `path` is only named in errors. */
 export function parseServerConfig(path: string, text: string): ServerConfig {
-  const toml = parseTomlText(path, text, ServerToml);
+  return serverConfigOf(parseTomlText(path, text, ServerToml));
+}
+
+/** The text that `configFromOpenText` reads again: server.toml as the receiving user may know it. */
+export function openTextOf({ open }: ServerConfig): string {
+  return JSON.stringify(open);
+}
+
+/** @param text as root wrote it: it was checked then. */
+export function configFromOpenText(text: string): ServerConfig {
+  return serverConfigOf(JSON.parse(text) as Toml);
+}
+
+function serverConfigOf(toml: Toml): ServerConfig {
   return {
+    open: withoutSecrets(toml),
     store: toml.store ?? serverDefaults.store,
     user: toml.user ?? serverDefaults.user,
     snapshotsPerDay: toml.snapshots_per_day ?? serverDefaults.snapshotsPerDay,

@@ -103,6 +103,7 @@ async function forgetByteback(scratch: string): Promise<void> {
     '/etc/ssh/sshd_config.d/byteback.conf',
     ...['backup', 'prune', 'report', 'scrub'].map((chore) => `/etc/cron.d/byteback-${chore}`),
     '/var/spool/byteback',
+    '/run/byteback',
     '/byteback',
     scratch,
   ]) {

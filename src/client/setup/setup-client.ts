@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ClientPaths, clientPaths } from '../../config/paths.ts';
@@ -192,6 +192,8 @@ async function writeFiles(situation: Situation, hostKey: HostKey, log: Log): Pro
   if (sshConfig.changed) {
     await write(paths.sshConfig, sshConfig.text, 0o644, sshConfig.changes.join(', ') || 'how ssh reaches the server');
   }
-  if (clientToml.changed) await write(paths.clientToml, clientToml.text, 0o644, `the destination ${destination.text}`);
+  if (clientToml.changed) await write(paths.clientToml, clientToml.text, 0o600, `the destination ${destination.text}`);
+  // The addresses of pings and web hooks in it are secrets; earlier versions let everybody read it.
+  else if (((await stat(paths.clientToml)).mode & 0o077) !== 0) await chmod(paths.clientToml, 0o600);
   return written;
 }

@@ -57,8 +57,8 @@ async function checkSmtp(smtp: string, mail: ServerConfig['mail']): Promise<Verd
     verdicts.push({
       state: 'warning',
       what: `the password of ${url.host} can be read by every user of this machine`,
-      why: `it stands in ${serverPaths.serverToml}, which the user byteback must read`,
-      fix: 'write it into a file of root alone, mode 0600, and name that as smtp_password_file under [mail]',
+      why: `it stands in ${serverPaths.serverToml}`,
+      fix: `chmod 0600 ${serverPaths.serverToml}`,
     });
   }
   const file = mail.smtpPasswordFile;

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import * as v from 'valibot';
 import { serverPaths } from '../../config/paths.ts';
-import { loadServerConfig, type ServerConfig } from '../../config/server-config.ts';
+import type { ServerConfig } from '../../config/server-config.ts';
 import { BytebackError } from '../../errors.ts';
 import { parseCommand, type WireCommand } from '../../protocol/command.ts';
 import {
@@ -36,6 +36,7 @@ import { type Refused, refuse } from './refuse.ts';
 import { askRoot } from './root-helper.ts';
 import { serveRun } from './serve-run.ts';
 import { requireFewSessions, sessionTitle } from './session-limit.ts';
+import { loadReceiveConfig } from './settings.ts';
 import { check, restore, type Session, type SessionEnd, transfer, workInPlace } from './transfer.ts';
 
 /** One session as sshd starts it. */
@@ -84,7 +85,7 @@ export async function receiveLocally(name: string, call: ReceiveCall): Promise<n
     if (client === undefined || !('verb' in command) || !localVerbs.includes(command.verb)) {
       throw new BytebackError('refused', { what: 'the command is refused', why: 'only reading is done from here' });
     }
-    return await serveClient(command, client, await loadServerConfig(), call, who);
+    return await serveClient(command, client, await loadReceiveConfig(), call, who);
   } catch (error) {
     return refuse(error, { ...call, moves: /^restore /.test(text ?? '') }, who);
   }
@@ -106,12 +107,12 @@ async function serve(asked: WireCommand | Unparsed, call: ReceiveCall, who: Refu
   // Before anything is checked: what is refused counts as well.
   process.title = sessionTitle(client, 'verb' in asked ? asked.verb : 'refused');
   const sessions = requireFewSessions(client);
-  const config = await loadServerConfig();
+  const config = await loadReceiveConfig();
   const policy = config.policyOf(client);
   const command = authorise({ caller, address, now: new Date(), command: asked, policy });
   // A key may have been revoked, a window closed and the configuration changed since the session began.
   const mayComplete = async () => {
-    const [callerThen, configThen] = await Promise.all([callerNow(login), loadServerConfig()]);
+    const [callerThen, configThen] = await Promise.all([callerNow(login), loadReceiveConfig()]);
     const command = { verb: 'complete' } as const;
     if (callerThen.role !== 'client' || callerThen.name !== client) {
       throw new Refusal(

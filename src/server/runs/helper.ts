@@ -43,6 +43,8 @@ export const HelperRequestSchema = v.variant('verb', [
     what: RefusalText,
     why: v.optional(RefusalText),
   }),
+  /** Nothing but what the helper does first anyway: to publish what the receiving user may know of server.toml. */
+  v.strictObject({ verb: v.literal('settings') }),
   v.strictObject({ verb: v.literal('drill'), client: ClientNameSchema, drawn: DrawnSchema }),
   v.strictObject({ verb: v.literal('proof'), client: ClientNameSchema, request: ProofRequestSchema }),
 ]);
@@ -67,7 +69,10 @@ export async function answerHelper(input: Readable, deps: HelperDeps): Promise<H
   } catch (error) {
     if (error instanceof Refusal) {
       const { what, why } = error.explanation;
-      await recordRefusal({ client: request.client, check: error.check, what, why }, deps);
+      await recordRefusal(
+        { client: 'client' in request ? request.client : undefined, check: error.check, what, why },
+        deps,
+      );
     }
     throw error;
   }
@@ -82,6 +87,8 @@ async function answer(request: v.InferOutput<typeof HelperRequestSchema>, deps: 
       return { reply: { ok: true } };
     case 'refusal':
       await recordRefusal(request, deps);
+      return { reply: { ok: true } };
+    case 'settings':
       return { reply: { ok: true } };
     case 'drill':
       return { reply: await openDrill(request.client, request.drawn, deps) };

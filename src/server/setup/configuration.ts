@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { serverPaths } from '../../config/paths.ts';
 import { loadServerConfig, type ServerConfig } from '../../config/server-config.ts';
@@ -57,16 +57,31 @@ user = ${JSON.stringify(user)}
 `;
 }
 
+async function isRootsAlone(path: string): Promise<boolean> {
+  const { uid, mode } = await stat(path);
+  return uid === 0 && (mode & 0o077) === 0;
+}
+
 /** `/etc/byteback/server.toml`; one that is there is the admin's, and stays. */
 export function configurationStep(store: string, user: string): Step {
   return {
     title: 'settings',
-    check: async () => ((await existingConfig()) === undefined ? `write ${serverPaths.serverToml}` : undefined),
+    check: async () => {
+      if ((await existingConfig()) === undefined) return `write ${serverPaths.serverToml}`;
+      return (await isRootsAlone(serverPaths.serverToml))
+        ? undefined
+        : `give ${serverPaths.serverToml} to root alone: addresses of pings and web hooks in it are secrets`;
+    },
     act: async () => {
+      if ((await existingConfig()) !== undefined) {
+        await chown(serverPaths.serverToml, 0, 0);
+        await chmod(serverPaths.serverToml, 0o600);
+        return;
+      }
       await mkdir(serverPaths.configDir, { recursive: true, mode: 0o755 });
       await requireTrusted(serverPaths.configDir);
       const text = serverTomlText(store, user) + originalsToml(await readOriginalKeys(store, user));
-      await writeFileAtomically(serverPaths.serverToml, text, { mode: 0o644, uid: 0, gid: 0 });
+      await writeFileAtomically(serverPaths.serverToml, text, { mode: 0o600, uid: 0, gid: 0 });
     },
   };
 }

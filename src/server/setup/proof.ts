@@ -254,6 +254,14 @@ export async function proveServer(
         await proveSandbox({ directory: store.fsDir(proof.client), access, hidden, account });
       }
     });
+    await prove("the settings are root's alone", log, async () => {
+      if (await succeedsAs(account, ['cat', '--', serverPaths.serverToml]))
+        throw failed(
+          `${account.name} can read ${serverPaths.serverToml}`,
+          'addresses of pings and web hooks in it are secrets',
+          `chown root: ${serverPaths.serverToml}; chmod 0600 ${serverPaths.serverToml}`,
+        );
+    });
     await prove('nobody but root can move what is in the store', log, () => proveOwnership(proof));
     await prove('a snapshot is taken, and nobody but root can change it', log, () => proveSnapshot(proof));
   } finally {
