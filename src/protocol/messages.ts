@@ -143,6 +143,8 @@ export const ProofRequestSchema = v.strictObject({
     ),
     v.maxLength(1000),
   ),
+  /** By the client's key, of `proofText`; only for a server that asks for it. */
+  signature: v.optional(v.pipe(v.string(), v.maxLength(8192))),
 });
 export type ProofRequest = v.InferOutput<typeof ProofRequestSchema>;
 
@@ -217,6 +219,8 @@ export const DrillReplySchema = v.object({
   drill: v.string(),
   snapshot: SnapshotNameSchema,
   files: v.array(DrilledFileSchema),
+  /** Who is drilled, for the answer to be signed as (`proofText`); an answer that is not signed proves nothing. */
+  client: v.optional(ClientNameSchema),
 });
 
 /** `proof`: how many files were equal, and which were not though they are unchanged, escaped. */
@@ -225,6 +229,10 @@ export const ProofReplySchema = v.object({
   files: Count,
   bytes: Count,
   wrong: v.array(EscapedName),
+  /** Whether the client is proven restorable by it; a server that does not say it went by less. */
+  proven: v.optional(v.boolean()),
+  /** Why it is not. */
+  why: v.optional(v.string()),
 });
 
 /** `replay`: how many of the renames could not be done; then `current` has to be walked. */

@@ -11,6 +11,11 @@ export const ProvenSchema = v.object({
   snapshot: SnapshotNameSchema,
   files: v.number(),
   bytes: v.number(),
+  /** What was drawn. */
+  drawnFiles: v.optional(v.number()),
+  drawnBytes: v.optional(v.number()),
+  /** Drills since the one before that proved it, this one included: more than 1 when some proved nothing. */
+  draws: v.optional(v.number()),
 });
 
 /**

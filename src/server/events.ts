@@ -1,7 +1,9 @@
-import { open, readFile, rename, stat } from 'node:fs/promises';
+import { readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { reasonOf } from '../errors.ts';
+import { escapeName, unescapeName } from '../protocol/file-name.ts';
+import { appendLines } from '../system/append-lines.ts';
 import { isMissing, writeFileAtomically } from '../system/files.ts';
 import { tryLock } from '../system/lock.ts';
 import { logSecurityEvent } from '../system/system-log.ts';
@@ -50,12 +52,12 @@ const lockFile = (store: Store) => join(store.stateDir, 'events.lock');
 export async function recordEvent(store: Store, event: ServerEvent): Promise<void> {
   try {
     await withEvents(store, async () => {
-      const counted = count(await readCounters(store), shortened(event));
+      const counted = count(await readCounters(store), safe(event));
       await append(store, counted.write);
       await writeCounters(store, counted.counters);
     });
   } catch (error) {
-    await logSecurityEvent(`cannot record an event: ${reasonOf(error)}: ${event.kind}: ${event.what}`);
+    await logSecurityEvent(`cannot record an event: ${safeText(`${reasonOf(error)}: ${event.kind}: ${event.what}`)}`);
   }
 }
 
@@ -104,13 +106,7 @@ async function append(store: Store, events: readonly ServerEvent[]): Promise<voi
   const path = eventsFile(store);
   const { size } = await stat(path).catch(() => ({ size: 0 }));
   if (size > maxFileBytes) await rename(path, olderFile(store));
-  const file = await open(path, 'a', 0o600);
-  try {
-    await file.appendFile(events.map((event) => `${JSON.stringify(event)}\n`).join(''));
-    await file.datasync();
-  } finally {
-    await file.close();
-  }
+  await appendLines(path, events.map((event) => `${JSON.stringify(event)}\n`).join(''));
   for (const { kind, client, run, address, check, what, why, count: number } of events) {
     const parts = [client, run, address, check, why, number === undefined ? undefined : `${number} times`];
     await logSecurityEvent([`${kind}: ${what}`, ...parts.filter((part) => part !== undefined)].join('; '));
@@ -150,11 +146,18 @@ async function writeCounters(store: Store, counters: Counters): Promise<void> {
   await writeFileAtomically(countersFile(store), `${JSON.stringify(counters)}\n`, { mode: 0o600 });
 }
 
-function shortened(event: ServerEvent): ServerEvent {
-  const short = (text: string) => (text.length > 1000 ? `${text.slice(0, 999)}…` : text);
-  return {
-    ...event,
-    what: short(event.what),
-    ...(event.why === undefined ? {} : { why: short(event.why) }),
-  };
+/** Short, and without anything that steers a terminal or begins a line; what is escaped already stays as it is. */
+function safeText(text: string): string {
+  const safe = escapeName(unescapeName(text));
+  return safe.length > 1000 ? `${safe.slice(0, 999)}…` : safe;
+}
+
+/** Every text of an event, whoever worded it. */
+function safe(event: ServerEvent): ServerEvent {
+  const texts = ['kind', 'client', 'run', 'what', 'why', 'check', 'address'] as const;
+  const safeTexts = texts.flatMap((name) => {
+    const text = event[name];
+    return text === undefined ? [] : [[name, safeText(text)] as const];
+  });
+  return { ...event, ...Object.fromEntries(safeTexts) };
 }

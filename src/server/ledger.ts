@@ -1,8 +1,9 @@
-import { appendFile, mkdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { reasonOf } from '../errors.ts';
 import { emptyHistory, type History } from '../retention/history.ts';
+import { appendLines } from '../system/append-lines.ts';
 import { isMissing, writeFileAtomically } from '../system/files.ts';
 import type { Log } from '../system/log.ts';
 import type { Store } from './store.ts';
@@ -112,7 +113,7 @@ export async function appendToLedger(store: Store, lines: readonly LedgerLine[],
   try {
     await mkdir(ledgerDir(store), { recursive: true, mode: 0o700 });
     const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
-    await appendFile(join(ledgerDir(store), `${year}.jsonl`), text, { mode: 0o600, flush: true });
+    await appendLines(join(ledgerDir(store), `${year}.jsonl`), text);
   } catch (error) {
     log.warn(`cannot write to the ledger of ${year}: ${reasonOf(error)}`);
   }

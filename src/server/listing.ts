@@ -14,7 +14,7 @@ import {
 import type { ClientName, SnapshotName } from '../protocol/names.ts';
 import type { RunningProgram } from '../system/run.ts';
 import { acceptedOfXargs, lookUpPaths } from './path-versions.ts';
-import { type Drawn, DrawnSchema } from './runs/drill.ts';
+import { type Drawn, DrawnSchema } from './runs/drawn.ts';
 import { readRecord } from './runs/record.ts';
 import { isPlainRelative } from './sandbox/inside/separate.ts';
 import { noJail, startInJail, whyNoJail } from './sandbox/jail.ts';
@@ -104,7 +104,10 @@ export async function listChanges(store: Store, client: ClientName, request: Cha
 /** How much a drill reads. */
 const drill = { count: 50, maxBytes: 512 * 1024 * 1024 } as const;
 
-/** Files of the newest snapshot by lot, with their checksums, drawn and read in the jail. */
+/**
+ * Files of the newest snapshot by lot, with their checksums, drawn and read in a jail that is root's: whoever is the user that receives
+ * must not have a hand in what a client is proven by.
+ */
 export async function drawFiles(store: Store, client: ClientName): Promise<Drawn> {
   const snapshot = (await listSnapshotNames(store, client)).at(-1);
   if (snapshot === undefined) {
@@ -114,7 +117,7 @@ export async function drawFiles(store: Store, client: ClientName): Promise<Drawn
       fix: 'make one: byteback-backup --verbose',
     });
   }
-  const reply = await askInJail(store, client, 'pick', { snapshot, ...drill });
+  const reply = await askInJail(store, client, 'pick', { snapshot, ...drill }, { rootReads: true });
   return v.parse(DrawnSchema, { snapshot, files: v.parse(v.object({ files: v.array(v.unknown()) }), reply).files });
 }
 
@@ -131,6 +134,7 @@ async function startLookUp(
   argv: readonly [string, ...string[]],
   input: string | Buffer,
   stdout: 'pipe' | 'inherit',
+  { rootReads = false } = {},
 ): Promise<RunningProgram> {
   const program = await startInJail({
     directory: store.snapshotsDir(client),
@@ -140,6 +144,7 @@ async function startLookUp(
     stdout,
     stderr: 'pipe',
     timeoutMs: lookUpTimeoutMs,
+    rootReads,
   });
   // When it ends early the pipe breaks; why it ended is told below.
   program.stdin?.on('error', () => undefined);
@@ -155,8 +160,14 @@ function lookUpFailed(stderr: string, why: string): BytebackError {
 }
 
 /** Runs one look-up to its end and gives its answer. */
-async function askInJail(store: Store, client: ClientName, task: JailedTask, request: unknown): Promise<unknown> {
-  const program = await startLookUp(store, client, jailedProgramArgv(task), JSON.stringify(request), 'pipe');
+async function askInJail(
+  store: Store,
+  client: ClientName,
+  task: JailedTask,
+  request: unknown,
+  who: { readonly rootReads?: boolean } = {},
+): Promise<unknown> {
+  const program = await startLookUp(store, client, jailedProgramArgv(task), JSON.stringify(request), 'pipe', who);
   return JSON.parse((await outputOf(program, [0], maxMessageBytes)).toString('utf8'));
 }
 

@@ -1,6 +1,7 @@
-import { appendFile, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { appendLines } from '../system/append-lines.ts';
 import { isMissing, writeFileAtomically } from '../system/files.ts';
 import type { Store } from './store.ts';
 
@@ -55,7 +56,7 @@ export async function recordSpace(store: Store, point: SpacePoint): Promise<void
   const last = points.at(-1);
   const nowMs = Date.parse(point.at);
   if (last !== undefined && Math.abs(nowMs - Date.parse(last.at)) < hourMs - 60_000) return;
-  await appendFile(path, `${JSON.stringify(point)}\n`, { mode: 0o600 });
+  await appendLines(path, `${JSON.stringify(point)}\n`);
   if ((await stat(path)).size <= thinAboveBytes) return;
   const kept = thinned([...points, point], nowMs);
   await writeFileAtomically(path, kept.map((one) => `${JSON.stringify(one)}\n`).join(''), { mode: 0o600 });

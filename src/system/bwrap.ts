@@ -8,6 +8,11 @@ export interface JailView {
   readonly access: 'read' | 'write';
   /** Where it appears inside; the program starts there. */
   readonly at: string;
+  /**
+   * Root's own jail, for reading alone: root may read what belongs to others, and nobody but root can reach into the processes, as
+   * whoever started the jail can where the users in it are of a namespace of its own.
+   */
+  readonly rootReads?: boolean;
 }
 
 /** Directories at the root that are links into /usr on a merged system and directories of their own on an old one. */
@@ -26,9 +31,9 @@ export async function bwrapArgv(
 ): Promise<[string, ...string[]]> {
   return [
     'bwrap',
-    '--unshare-all',
-    '--unshare-user',
-    '--disable-userns',
+    ...(view.rootReads === true
+      ? ['--unshare-ipc', '--unshare-pid', '--unshare-net', '--unshare-uts', '--unshare-cgroup-try']
+      : ['--unshare-all', '--unshare-user', '--disable-userns']),
     '--die-with-parent',
     '--new-session',
     '--clearenv',
@@ -36,6 +41,7 @@ export async function bwrapArgv(
     ...['--setenv', 'LC_ALL', 'C'],
     ...['--hostname', 'jail'],
     ...['--cap-drop', 'ALL'],
+    ...(view.rootReads === true ? ['--cap-add', 'CAP_DAC_READ_SEARCH'] : []),
     ...['--ro-bind', '/usr', '/usr'],
     ...(await Promise.all(systemDirectories.map(showSystemDirectory))).flat(),
     ...['--proc', '/proc'],

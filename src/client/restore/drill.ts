@@ -5,6 +5,8 @@ import { parseDestination, rsyncHost } from '../../protocol/destination.ts';
 import { escapeName, unescapeName } from '../../protocol/file-name.ts';
 import { DrillReplySchema, ProofReplySchema } from '../../protocol/messages.ts';
 import type { SnapshotName } from '../../protocol/names.ts';
+import { proofNamespace, proofText } from '../../protocol/proof-text.ts';
+import { signText } from '../../system/signatures.ts';
 import { digestOfUnchanged } from '../originals.ts';
 import { ask } from '../remote.ts';
 import { relativeToRoot } from './names.ts';
@@ -23,6 +25,10 @@ export interface DrillReport {
   /** Those that have changed here since, or are gone: they prove nothing. */
   readonly changed: number;
   readonly failed: readonly Failed[];
+  /** Whether the server counts this machine as proven restorable by it; an older server does not say. */
+  readonly proven?: boolean;
+  /** Why it does not. */
+  readonly why?: string;
 }
 
 /**
@@ -67,7 +73,12 @@ export async function runDrill(deps: RestoreDeps): Promise<DrillReport> {
       });
       for (const failure of restored.failed) failed.set(failure.path, failure);
     }
-    const request = { drill: drawn.drill, files: answers };
+    const answer = { drill: drawn.drill, files: answers };
+    const signature =
+      drawn.client === undefined
+        ? {}
+        : { signature: await signText(deps.paths.key, proofNamespace, proofText(drawn.client, answer)) };
+    const request = { ...answer, ...signature };
     const verdict = await session.persist('later', (connection) =>
       ask(connection, 'proof', request, ProofReplySchema, asking),
     );
@@ -76,13 +87,15 @@ export async function runDrill(deps: RestoreDeps): Promise<DrillReport> {
       if (!failed.has(path)) failed.set(path, { path, why });
     }
     return {
-      status: failed.size === 0 ? 'ok' : 'partial',
+      status: failed.size === 0 && verdict.proven !== false ? 'ok' : 'partial',
       snapshot: drawn.snapshot,
       drawn: drawn.files.length,
       files: verdict.files,
       bytes: verdict.bytes,
       changed: drawn.files.length - unchanged.length,
       failed: [...failed.values()],
+      ...(verdict.proven === undefined ? {} : { proven: verdict.proven }),
+      ...(verdict.why === undefined ? {} : { why: escapeName(unescapeName(verdict.why)) }),
     };
   } finally {
     await session.close();

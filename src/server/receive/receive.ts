@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import * as v from 'valibot';
+import type * as v from 'valibot';
 import { serverPaths } from '../../config/paths.ts';
 import type { ServerConfig } from '../../config/server-config.ts';
 import { BytebackError } from '../../errors.ts';
@@ -23,7 +23,7 @@ import { tryLock } from '../../system/lock.ts';
 import { rsyncVersion } from '../../system/rsync-version.ts';
 import { authorise } from '../authorise.ts';
 import { failureOf, readRequest, withinTime } from '../helper-request.ts';
-import { drawFiles, listChanges, listSnapshots, listVersions, writeMatches } from '../listing.ts';
+import { listChanges, listSnapshots, listVersions, writeMatches } from '../listing.ts';
 import { Refusal } from '../refusal.ts';
 import { readRegistry } from '../registry.ts';
 import { readMachineText } from '../runs/machine.ts';
@@ -200,7 +200,7 @@ async function serveClient(
       return reply(call, { ok: true, machine: machine ?? null });
     }
     case 'drill':
-      return drill(store, client, call);
+      return relay(call, 'snapshot', { verb: 'drill', client });
     case 'proof':
       return relay(call, 'snapshot', { verb: 'proof', client, request: await requestOf(call, ProofRequestSchema) });
     case 'transfer':
@@ -216,19 +216,6 @@ async function serveClient(
     case 'redeem':
       throw new Error('authorise() lets no client do it');
   }
-}
-
-/** Draws files of the newest snapshot; root remembers their checksums, and the client gets only their names. */
-async function drill(store: Store, client: ClientName, call: ReceiveCall): Promise<number> {
-  const drawn = await drawFiles(store, client);
-  const answer = await askRoot('snapshot', { verb: 'drill', client, drawn });
-  const opened = v.safeParse(v.object({ ok: v.literal(true), drill: v.string() }), JSON.parse(answer.json));
-  if (!opened.success) {
-    call.writeOut(`${answer.json}\n`);
-    return answer.exitCode;
-  }
-  const files = drawn.files.map(({ path, sizeBytes, mtime }) => ({ path, sizeBytes, mtime }));
-  return reply(call, { ok: true, drill: opened.output.drill, snapshot: drawn.snapshot, files });
 }
 
 /** What the record says; besides, a session that still holds the lock may be why the last one was refused. */

@@ -14,7 +14,7 @@ import { ClientNameSchema, RunIdSchema } from '../../protocol/names.ts';
 import { readRequest } from '../helper-request.ts';
 import { checks, Refusal } from '../refusal.ts';
 import { complete } from './complete.ts';
-import { closeDrill, DrawnSchema, type DrillVerdict, openDrill } from './drill.ts';
+import { closeDrill, type DrillVerdict, type OpenedDrill, openDrill } from './drill.ts';
 import { recordRefusal, recordTransfer } from './event.ts';
 import { completeHooks } from './hooks.ts';
 import { prepare, type RunDeps } from './prepare.ts';
@@ -45,13 +45,13 @@ export const HelperRequestSchema = v.variant('verb', [
   }),
   /** Nothing but what the helper does first anyway: to publish what the receiving user may know of server.toml. */
   v.strictObject({ verb: v.literal('settings') }),
-  v.strictObject({ verb: v.literal('drill'), client: ClientNameSchema, drawn: DrawnSchema }),
+  v.strictObject({ verb: v.literal('drill'), client: ClientNameSchema }),
   v.strictObject({ verb: v.literal('proof'), client: ClientNameSchema, request: ProofRequestSchema }),
 ]);
 
 /** What the helper answers, and what it does before the answer goes out, though the answer does not depend on it. */
 export interface HelperAnswer {
-  readonly reply: PrepareReply | CompleteReply | DrillVerdict | { readonly ok: true };
+  readonly reply: PrepareReply | CompleteReply | OpenedDrill | DrillVerdict | { readonly ok: true };
   readonly afterwards?: () => Promise<void>;
 }
 
@@ -91,7 +91,7 @@ async function answer(request: v.InferOutput<typeof HelperRequestSchema>, deps: 
     case 'settings':
       return { reply: { ok: true } };
     case 'drill':
-      return { reply: await openDrill(request.client, request.drawn, deps) };
+      return { reply: await openDrill(request.client, deps) };
     case 'proof':
       return { reply: await closeDrill(request.client, request.request, deps) };
     case 'complete': {

@@ -18,6 +18,8 @@ export interface JailedProgram {
   readonly timeoutMs?: number;
   /** Who runs it, when root starts it: set-up and doctor, which try the jail as the user that receives. */
   readonly account?: { readonly uid: number; readonly gid: number };
+  /** Root reads for itself, see JailView; only with access `read`. */
+  readonly rootReads?: boolean;
 }
 
 /**
@@ -31,7 +33,12 @@ export async function startInJail(program: JailedProgram): Promise<RunningProgra
   // The descriptors after the three streams, in order: first those that are passed on, then those that are fed.
   const filterFd = 3 + passFds.length;
   const argv = await bwrapArgv(
-    { directory: program.directory, access: program.access, at: jailDirectory },
+    {
+      directory: program.directory,
+      access: program.rootReads === true ? 'read' : program.access,
+      at: jailDirectory,
+      rootReads: program.rootReads === true,
+    },
     filterFd,
     program.argv,
   );

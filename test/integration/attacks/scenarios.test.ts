@@ -452,6 +452,9 @@ const toldElsewhere: Record<string, string> = {
   DF05: 'test/integration/receive.test.ts: a full store',
   FT01: 'test/integration/attacks/forged-text.test.ts',
   FT02: 'test/integration/attacks/forged-text.test.ts',
+  TO01: 'test/integration/attacks/taken-over.test.ts',
+  TO02: 'test/integration/attacks/taken-over.test.ts',
+  TO03: 'test/integration/attacks/taken-over.test.ts',
 };
 
 const session = (text: string) => [...wire.sshArgv, 'byteback@127.0.0.1', text];
