@@ -2,9 +2,11 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { lstat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openPipe } from '../system/fifo.ts';
+import type { MountSpace } from '../system/mount-space.ts';
 import { type RunningProgram, start } from '../system/run.ts';
 import { isCacheTag } from './cachedir.ts';
 import type { ByteSource } from './compare.ts';
+import { parseFindSays, type Unlooked } from './find-says.ts';
 import { formatRecord, parentOf, pathEnd, recordFormat } from './record.ts';
 
 /** What a scan is told. Paths are byte strings (latin1). */
@@ -17,6 +19,8 @@ export interface ScanInput {
   readonly pruned: readonly string[];
   /** An existing private directory; the scan's files stay in it. */
   readonly workDirectory: string;
+  /** Where the tree is looked at. */
+  readonly space: MountSpace;
   readonly signal?: AbortSignal;
   /** Told now and then how many bytes of records there are. */
   readonly onProgress?: (recordBytes: number) => void;
@@ -30,7 +34,11 @@ export interface Scan {
   readonly beganAt: number;
   /** Directories with a valid CACHEDIR.TAG; never a start itself, because that would empty the run. */
   readonly cacheDirectories: readonly string[];
-  /** Why it cannot be compared with another one: something could not be read, or put in order. */
+  /** What could not be looked at, or not to its end. */
+  readonly unlooked: readonly Unlooked[];
+  /** Put before a path, it leads to where the tree was seen; see MountSpace. */
+  readonly root: string;
+  /** Why it cannot be compared with another one: it is not known what find could not look at. */
   readonly incomplete?: string;
 }
 
@@ -48,7 +56,7 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
   const tags = join(input.workDirectory, 'tags');
   const signal = input.signal === undefined ? {} : { signal: input.signal };
   const ways = join(input.workDirectory, 'ways');
-  await writeFile(ways, await wayRecords(input.ways), { mode: 0o600 });
+  await writeFile(ways, await wayRecords(input.ways, input.space.root), { mode: 0o600 });
   const pipe = await openPipe(join(input.workDirectory, 'found'));
   const programs: RunningProgram[] = [];
   try {
@@ -58,7 +66,12 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
       ...signal,
     });
     programs.push(sort);
-    const find = start(findArgv(input, tags), { stdout: pipe.writeFd, stderr: 'pipe', cwd: '/', ...signal });
+    const find = start([...input.space.enter, ...findArgv(input, tags)] as [string, ...string[]], {
+      stdout: pipe.writeFd,
+      stderr: 'pipe',
+      cwd: '/',
+      ...signal,
+    });
     programs.push(find);
     // From here on the end of either is seen by the other.
     pipe.close();
@@ -69,9 +82,11 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
     if (exitCode !== 0) throw new Error(`sort exited ${exitCode}: ${sortSaid.trim()}`);
     const found = await find.ended;
     // 1: it complained of something, which its messages tell; whatever else ended it may have cut its list.
-    const incomplete = found.exitCode > 1 ? `find exited ${found.exitCode}` : whyIncomplete(findSaid);
-    const cacheDirectories = await readTags(tags, input.starts);
-    return { file, beganAt, cacheDirectories, ...(incomplete === undefined ? {} : { incomplete }) };
+    const { unlooked, unknown } = parseFindSays(findSaid);
+    const incomplete = found.exitCode > 1 ? `find exited ${found.exitCode}` : unknown;
+    const { root } = input.space;
+    const cacheDirectories = await readTags(tags, input.starts, root);
+    return { file, beganAt, cacheDirectories, unlooked, root, ...(incomplete === undefined ? {} : { incomplete }) };
   } finally {
     pipe.close();
     for (const program of programs) program.kill('SIGKILL');
@@ -94,10 +109,10 @@ function tellProgress(pid: number, tell: ScanInput['onProgress']): () => void {
 }
 
 /** The records of the ways. */
-async function wayRecords(ways: readonly string[]): Promise<Buffer> {
+async function wayRecords(ways: readonly string[], root: string): Promise<Buffer> {
   const records: string[] = [];
   for (const path of ways) {
-    const stats = await lstat(Buffer.from(path, 'latin1'), { bigint: true });
+    const stats = await lstat(Buffer.from(root + path, 'latin1'), { bigint: true });
     const seconds = (ns: bigint) => `${ns / 1_000_000_000n}.${String(ns % 1_000_000_000n).padStart(9, '0')}0`;
     const record = formatRecord({
       path,
@@ -136,28 +151,25 @@ function findPattern(path: string): string {
   return Buffer.from(text, 'utf8').toString('latin1') === escaped ? text : escaped.replace(/[^\x20-\x7e]/g, '?');
 }
 
-/** What find could not look into; what vanished under its hands is gone, and that is a fact like any other. */
-function whyIncomplete(said: string): string | undefined {
-  const lines = said.split('\n').filter((line) => line !== '' && !line.endsWith(': No such file or directory'));
-  return lines[0];
-}
-
-async function readTags(file: string, starts: readonly string[]): Promise<string[]> {
+async function readTags(file: string, starts: readonly string[], root: string): Promise<string[]> {
   const directories: string[] = [];
   for (const path of readFileSync(file, 'latin1').split('\0')) {
     const directory = parentOf(path);
     if (path === '' || starts.includes(directory)) continue;
-    if (await isCacheTag(Buffer.from(path, 'latin1'))) directories.push(directory);
+    if (await isCacheTag(Buffer.from(root + path, 'latin1'))) directories.push(directory);
   }
   // What lies inside another cache is left out with it.
   const sorted = directories.sort();
   return sorted.filter((path) => !sorted.some((other) => path.startsWith(`${other}/`)));
 }
 
+/** More complaints are not kept: what is cut off cannot be understood, and the scan is incomplete. */
+const mostSaidBytes = 1024 * 1024;
+
 async function collectText(program: RunningProgram): Promise<string> {
   let text = '';
   for await (const chunk of program.stderr ?? []) {
-    if (text.length < 65_536) text += (chunk as Buffer).toString('latin1');
+    if (text.length < mostSaidBytes) text += (chunk as Buffer).toString('latin1');
   }
   return text;
 }

@@ -23,6 +23,8 @@ const MetaSchema = v.object({
   bytes: v.number(),
   /** Paths (byte strings) that count as changed at the next run whatever their records say. */
   unsettled: v.array(v.string()),
+  /** Places (byte strings) of which it is not known what the server has: they were not looked into, and no catalogue told. */
+  doubtful: v.optional(v.array(v.string()), []),
   /** When every file was last looked at on both sides, in milliseconds since 1970. */
   fullWalkAt: v.number(),
   /** Where the check by checksum goes on: the last directory that was checked, as a byte string. */

@@ -42,8 +42,16 @@ export interface NoChangePlan {
   readonly why: string;
 }
 
-/** Compares a scan with the catalogue of an earlier run. */
-export function planChanges(scan: Scan, taken: Taken, catalogue: Catalogue): ChangePlan | NoChangePlan {
+/**
+ * Compares a scan with the catalogue of an earlier run.
+ * @param isKept what the store keeps as it has it; nothing of it is sent or deleted
+ */
+export function planChanges(
+  scan: Scan,
+  taken: Taken,
+  catalogue: Catalogue,
+  isKept: (path: string) => boolean = () => false,
+): ChangePlan | NoChangePlan {
   const totals: Totals = { files: catalogue.files, bytes: catalogue.bytes };
   const changes: Change[] = [];
   const seen = new Set<string>();
@@ -60,6 +68,7 @@ export function planChanges(scan: Scan, taken: Taken, catalogue: Catalogue): Cha
     }
     const path = (before ?? after)?.path ?? '';
     if (!isOrderable(path)) why = 'a file name holds a byte that cannot be put in order';
+    if (isKept(path)) return;
     const change = changeOf(taken, before, after);
     if (change === undefined) return;
     if (change.after !== undefined && isUnsettled(change.after, scan)) unsettled.push(path);
@@ -82,7 +91,10 @@ export function planChanges(scan: Scan, taken: Taken, catalogue: Catalogue): Cha
   }
   if (why !== undefined) return { why };
   for (const path of catalogue.unsettled) {
-    const entry = seen.has(path) ? undefined : statEntry(path);
+    if (isKept(path)) unsettled.push(path);
+    // Of what is left out not even the mount point is looked at: that alone can wait for ever.
+    if (isKept(path) || seen.has(path) || !(taken(path, false) || taken(path, true))) continue;
+    const entry = statEntry(path, scan.root);
     if (entry === undefined || !taken(path, entry.type === 'd')) continue;
     // As if its time had changed: it is compared by checksum.
     changes.push({ path, before: { ...entry, ctime: '' }, after: entry });
@@ -134,9 +146,9 @@ function isUnsettled(entry: Entry, scan: Scan): boolean {
 }
 
 /** What now stands at a path, as far as it matters for how it is sent. */
-function statEntry(path: string): Entry | undefined {
+function statEntry(path: string, root: string): Entry | undefined {
   try {
-    const stats = lstatSync(Buffer.from(path, 'latin1'), { bigint: true });
+    const stats = lstatSync(Buffer.from(root + path, 'latin1'), { bigint: true });
     const type = stats.isFile() ? 'f' : stats.isDirectory() ? 'd' : 'o';
     return {
       path,
@@ -180,6 +192,7 @@ export async function planWalk(
   scan: Scan,
   taken: Taken | undefined,
   { changedSince, workDirectory }: { changedSince: number | undefined; workDirectory: string },
+  isKept: (path: string) => boolean = () => false,
 ): Promise<WalkPlan> {
   const totals: Totals = { files: 0, bytes: 0 };
   const large = new Map<number, { path: string; files: number; waiting: string[] }>();
@@ -200,7 +213,7 @@ export async function planWalk(
       if (taken !== undefined && !taken(entry.path, entry.type === 'd')) return;
       if (isUnsettled(entry, scan)) unsettled.push(entry.path);
       count(totals, entry, 1);
-      if (entry.type !== 'f') return;
+      if (entry.type !== 'f' || isKept(entry.path)) return;
       if (changedSince === undefined || Number(entry.ctime) >= changedSince) {
         changedBytes += Math.round(entry.sizeBytes / Math.max(1, entry.links));
       }

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lookUpCatalogues } from '../catalogue/store.ts';
 import type { Log } from '../system/log.ts';
+import type { MountSpace } from '../system/mount-space.ts';
 import { type RsyncConnection, runRsync } from '../system/rsync.ts';
 import type { RsyncItem } from '../system/rsync-output.ts';
 import { distrustsLinks } from '../system/rsync-version.ts';
@@ -45,6 +46,7 @@ export interface EarlyCheckContext extends Pick<RsyncConnection, 'host' | 'ioTim
   /** In milliseconds since 1970. */
   readonly now: number;
   readonly everyMs: number;
+  readonly space: MountSpace;
   readonly log: Log;
 }
 
@@ -98,7 +100,7 @@ export function startEarlyCheck(
     const reading =
       weightOf(tree, times) > mostReadAheadBytes
         ? undefined
-        : readAhead(due.files, AbortSignal.any([signal, enough.signal]));
+        : readAhead(due.files, AbortSignal.any([signal, enough.signal]), undefined, context.space.root);
     try {
       const { isWhole, different, ...end } = await compare(rules, due, context, signal);
       wireBytes = end.wireBytes;
@@ -124,7 +126,9 @@ export function startEarlyCheck(
       for (const path of changes.differing) unexpected.delete(path);
       // What is new here goes by size and time, and is sent for certain only where nothing is.
       for (const path of changes.added) if (unexpected.get(path) === true) unexpected.delete(path);
-      const count = [...unexpected.keys()].filter((path) => !isChangedSince(path, scannedAt)).length;
+      const count = [...unexpected.keys()].filter(
+        (path) => !isChangedSince(context.space.root + path, scannedAt),
+      ).length;
       if (count === 0) return told.due;
       context.log.debug(`the early check saw ${count} differences that the scan did not`);
       return undefined;
@@ -153,12 +157,13 @@ async function compare(
   context: EarlyCheckContext,
   signal: AbortSignal,
 ): Promise<{ isWhole: boolean; different: Map<string, boolean>; wireBytes: number }> {
-  const { session, workDirectory, host, ioTimeoutMs, bwlimit } = context;
+  const { session, workDirectory, host, ioTimeoutMs, bwlimit, space } = context;
   const rulesFile = join(workDirectory, 'early-rules');
   await writeFile(rulesFile, serializeRules(rules), { mode: 0o600 });
   const listFile = await writeList(join(workDirectory, 'early-check'), directories.map(contentsOf));
   // rsync is told to trust the links on its way; so there must be none.
-  if (directories.some((path) => wayTo(path) === 'elsewhere')) throw new Error('there is a link on the way');
+  if (directories.some((path) => wayTo(path, space.root) === 'elsewhere'))
+    throw new Error('there is a link on the way');
   const [{ sessionArgv }, trustsLinks] = await orAborted(Promise.all([session.connect(), distrustsLinks()]), signal);
   const connection: RsyncConnection = {
     sessionArgv,
@@ -166,6 +171,7 @@ async function compare(
     remoteCommand: 'check',
     ioTimeoutMs,
     rulesFile,
+    enter: space.enter,
     ...(bwlimit === undefined ? {} : { bwlimit }),
   };
   const different = new Map<string, boolean>();

@@ -81,6 +81,14 @@ export function makeRules(input: RuleInput): Rule[] {
 }
 
 /**
+ * The rules, before all others, for what a run does not look into and the server keeps as it has it: nobody opens it here, and nothing
+ * deletes it there.
+ */
+export function keepRules(paths: readonly string[]): Rule[] {
+  return paths.flatMap((path) => [`P ${exactPattern(path)}`, `- ${exactPattern(path)}`]);
+}
+
+/**
  * The regions that need rules: all that is left out, what is taken inside of it, and the directories between the two, of
  * which nothing else is taken.
  */

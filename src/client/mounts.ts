@@ -29,6 +29,8 @@ export interface RegionInput {
   readonly sources: readonly string[];
   /** Directories of byteback itself, each with its reason. */
   readonly own: readonly { readonly path: string; readonly why: string }[];
+  /** Directories that a run works with itself, as byte strings: nothing that they lie in is detached. */
+  readonly needed?: readonly string[];
   /** Whether the person's own rules leave a directory out. */
   readonly excluded: (path: string) => boolean;
 }
@@ -38,6 +40,11 @@ export interface RegionDecision {
   readonly regions: readonly Region[];
   /** Sources that cannot be copied at all, with the reason. */
   readonly refused: readonly { readonly source: string; readonly why: string }[];
+  /**
+   * Mount points of what is left out and could hang, refuse even root, or lead in a circle: what a run is to detach for itself. One
+   * with two such mounts is there twice.
+   */
+  readonly detached: readonly string[];
 }
 
 const kernelTypes: ReadonlySet<string> = new Set(
@@ -172,7 +179,46 @@ export function decideRegions(input: RegionInput): RegionDecision {
   }
   for (const region of taken) regions.set(region.path, region);
   const sorted = [...regions.values()].sort((a, b) => depth(b.path) - depth(a.path) || (a.path < b.path ? -1 : 1));
-  return { regions: sorted, refused };
+  return { regions: sorted, refused, detached: toDetach(mounts, leftOut, regions, input) };
+}
+
+/**
+ * Kinds of which a look at the mount point alone may wait for ever, be refused, mount something, or lead in a circle. What the kernel
+ * makes, or keeps in memory, does nothing of the kind, and programs need it.
+ */
+function isTouchy({ type }: KernelMount): boolean {
+  return type === 'autofs' || !(kernelTypes.has(type) || memoryTypes.has(type));
+}
+
+/**
+ * What can be detached: no source and nothing else that is taken may lie in it, nor anything that a run works with itself. Of
+ * mounts over mounts all go, so that what comes to light is no other one of these.
+ */
+function toDetach(
+  mounts: readonly KernelMount[],
+  leftOut: ReadonlyMap<KernelMount, unknown>,
+  regions: ReadonlyMap<string, Region>,
+  { sources, needed = [] }: RegionInput,
+): string[] {
+  const inside = [...regions.values()].filter(({ verdict }) => verdict === 'take').map(({ path }) => path);
+  const stay = [...sources, ...inside, ...needed];
+  const chosen = [...leftOut.keys()].filter(
+    (mount) =>
+      isTouchy(mount) &&
+      sources.some((source) => isWithin(mount.path, source)) &&
+      !stay.some((path) => isWithin(path, mount.path)),
+  );
+  const byId = new Map(mounts.map((mount) => [mount.id, mount]));
+  const below = ({ parent, path }: KernelMount) => {
+    const under = byId.get(parent);
+    return under?.path === path ? under : undefined;
+  };
+  const places: string[] = [];
+  for (const { path, ...mount } of chosen) {
+    if (chosen.some((outer) => outer.path !== path && isWithin(path, outer.path))) continue;
+    for (let at: KernelMount | undefined = { path, ...mount }; at !== undefined; at = below(at)) places.push(path);
+  }
+  return places;
 }
 
 /**

@@ -18,6 +18,7 @@ import type { EarlyCheck } from './early-check.ts';
 import { serializeRules } from './filter-rules.ts';
 import { Growth } from './growth.ts';
 import { readMachineId } from './machine-id.ts';
+import { isWithin } from './mounts.ts';
 import type { Plan } from './plan.ts';
 import { ServerFailure } from './remote.ts';
 import { readSizes, SentWhole, writeSizes } from './resent.ts';
@@ -28,6 +29,7 @@ import { type Sent, sendRun } from './send-run.ts';
 import type { Sending } from './sending.ts';
 import { rememberServer } from './server-says.ts';
 import type { Session } from './session.ts';
+import { showPath } from './sources.ts';
 import type { Moved, Unread } from './transfer.ts';
 
 /** What the steps on the server need to know. */
@@ -147,12 +149,14 @@ async function complete(
   plan: Plan,
   sending: Sending,
   context: OpenRunContext,
-  { run, machine: known }: PrepareReply,
+  { run, machine: known, generation }: PrepareReply,
   sent: Sent & { readonly machine: string | undefined },
   moved: Moved,
 ): Promise<Done> {
   const { session, log, clock, stateDir } = context;
-  const { status, unread, totals, since } = sent;
+  const { totals, since } = sent;
+  const status = plan.kept.length > 0 ? 'partial' : sent.status;
+  const unread = withKept(plan, sent.unread);
   if (sending.keepsCatalogue && sent.notKept === undefined) {
     const now = clock.now().getTime();
     // Before it is asked for: a run that completes without our hearing of it still finds its catalogue.
@@ -161,7 +165,8 @@ async function complete(
       rules: plan.identity,
       cacheDirectories: [...plan.scan.cacheDirectories],
       ...totals,
-      unsettled: [...new Set([...sent.unsettled, ...unread.map(bytesOf)])],
+      unsettled: [...new Set([...sent.unsettled, ...sent.unread.map(bytesOf)])],
+      doubtful: [...doubtfulOf(plan, generation), ...(sent.doubtful ?? [])],
       fullWalkAt: since?.catalogue.fullWalkAt ?? now,
       checkedUpTo: sent.check?.checkedUpTo ?? '',
       checkedAt: sent.check?.checkedAt ?? now,
@@ -214,6 +219,21 @@ async function complete(
     figures: { ...figures, durationMs },
     deletedFiles: moved.deletedFiles,
   };
+}
+
+/** What was not looked into comes first. Several passes may have met the same file: each path is named once. */
+function withKept({ kept }: Plan, unread: readonly Unread[]): Unread[] {
+  const byPath = new Map<string, Unread>();
+  for (const one of [...kept.map(({ path, why }) => ({ path: showPath(path), why })), ...unread]) {
+    if (!byPath.has(one.path)) byPath.set(one.path, one);
+  }
+  return [...byPath.values()];
+}
+
+/** The kept places of which the catalogue to be may say something else than what the server has. */
+function doubtfulOf({ kept, keptFrom }: Plan, generation: string | null): string[] {
+  const doubted = (path: string) => keptFrom?.doubtful.some((place) => isWithin(place, path) || isWithin(path, place));
+  return kept.map(({ path }) => path).filter((path) => keptFrom?.run !== generation || doubted(path));
 }
 
 /** The path of a file that was not copied, as a byte string. */

@@ -11,10 +11,11 @@ export function within(directory: number, name: string): Buffer {
 /**
  * Opens a directory step by step, so that no link on the way leads elsewhere; undefined where that cannot be.
  * @param path absolute, as a byte string
+ * @param root put before it, it leads to where the tree is looked at; see MountSpace
  */
-export function openPlainly(path: string): number | undefined {
+export function openPlainly(path: string, root = ''): number | undefined {
   try {
-    return openSteps(path);
+    return openSteps(path, root);
   } catch {
     // It is gone, or is a link now.
     return undefined;
@@ -22,9 +23,9 @@ export function openPlainly(path: string): number | undefined {
 }
 
 /** What the path of a directory leads to: links on it are not followed. */
-export function wayTo(path: string): 'there' | 'nowhere' | 'elsewhere' {
+export function wayTo(path: string, root = ''): 'there' | 'nowhere' | 'elsewhere' {
   try {
-    closeSync(openSteps(path));
+    closeSync(openSteps(path, root));
     return 'there';
   } catch (error) {
     // A link is no directory (ENOTDIR).
@@ -32,8 +33,8 @@ export function wayTo(path: string): 'there' | 'nowhere' | 'elsewhere' {
   }
 }
 
-function openSteps(path: string): number {
-  let handle = openSync('/', openFlags);
+function openSteps(path: string, root: string): number {
+  let handle = openSync(`${root}/`, openFlags);
   for (const name of path.split('/').filter(Boolean)) {
     try {
       const inner = openSync(within(handle, name), openFlags | constants.O_DIRECTORY);

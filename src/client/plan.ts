@@ -1,15 +1,18 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { compileRules, type RuleMatcher } from '../catalogue/excludes.ts';
+import type { KeptPlace } from '../catalogue/kept.ts';
 import { type Scan, scanTree } from '../catalogue/scan.ts';
-import { rulesIdentity } from '../catalogue/store.ts';
+import { type Catalogue, type Kept, rulesIdentity } from '../catalogue/store.ts';
 import { type Taken, takenBy } from '../catalogue/taken.ts';
 import type { ClientConfig } from '../config/client-config.ts';
 import { BytebackError } from '../errors.ts';
 import type { Log } from '../system/log.ts';
+import { type MountSpace, machineSpace, openMountSpace } from '../system/mount-space.ts';
 import { parseMountinfo } from '../system/mountinfo.ts';
-import { makeRules, parentsOf, type Rule, topmost } from './filter-rules.ts';
+import { keepRules, makeRules, parentsOf, type Rule, topmost } from './filter-rules.ts';
+import { keepUnlooked } from './kept-places.ts';
 import { decideRegions, isWithin, type Region } from './mounts.ts';
 import { resolveSources, showPath, toByteString } from './sources.ts';
 
@@ -27,6 +30,12 @@ export interface Plan {
   readonly rules: readonly Rule[];
   readonly leftOut: readonly LeftOut[];
   readonly scan: Scan;
+  /** What was not looked into: the server keeps there what it has. */
+  readonly kept: readonly KeptPlace[];
+  /** The catalogue that told what that is. */
+  readonly keptFrom: Catalogue | undefined;
+  /** Where the tree is seen without what is left out. */
+  readonly space: MountSpace;
   /** Undefined when only rsync understands the rules. */
   readonly taken: Taken | undefined;
   /** The same only when the same paths count. */
@@ -51,12 +60,17 @@ export async function makePlan(
   context: {
     config: ClientConfig;
     stateDir: string;
+    configDir: string;
     workingDirectory: string;
     workDirectory: string;
     log: Log;
     signal: AbortSignal;
+    /** What earlier runs held. */
+    catalogues: Promise<Kept>;
+    /** Told at once; whoever is told closes it in the end. */
+    onSpace: (space: MountSpace) => void;
     /** Told what would count if these were the caches, as the scan begins. */
-    onScan?: (rulesWith: (cacheDirectories: readonly string[]) => Rules) => void;
+    onScan?: (rulesWith: (cacheDirectories: readonly string[]) => Rules, space: MountSpace) => void;
   },
 ): Promise<Plan> {
   const { config, log } = context;
@@ -79,11 +93,12 @@ export async function makePlan(
     protectOutside: false,
   });
   const ownMatcher = compileRules(own);
-  const { regions, refused } = decideRegions({
+  const { regions, refused, detached } = decideRegions({
     mountinfo,
     swaps: await readFile('/proc/swaps', 'latin1').catch(() => ''),
     sources,
     own: ownDirectories(mountinfo, context.stateDir),
+    needed: neededDirectories(context),
     excluded: (path) => !('notExpressible' in ownMatcher) && isExcluded(ownMatcher, path),
   });
   for (const { source, why } of refused) {
@@ -117,7 +132,9 @@ export async function makePlan(
       identity: rulesIdentity([...rules, ...starts, '', ...pruned]),
     };
   };
-  context.onScan?.(rulesWith);
+  const space = await openSpace(detached, context);
+  context.onSpace(space);
+  context.onScan?.(rulesWith, space);
   log.step(`scanning ${sources.map(showPath).join(' ')}`);
   const scan = await scanTree({
     starts,
@@ -125,16 +142,54 @@ export async function makePlan(
     ways: ways.filter((way) => !isWalked(way, starts, pruned)),
     pruned,
     workDirectory: context.workDirectory,
+    space,
     signal: context.signal,
     onProgress: (recordBytes) => log.progress({ label: 'scanning', doneBytes: recordBytes }),
   });
   log.progress(undefined);
+  const before = options.sources === undefined ? (await context.catalogues).catalogues[0] : undefined;
+  const { taken } = rulesWith(scan.cacheDirectories);
+  const kept = await keepUnlooked(
+    scan,
+    before,
+    { pruned, isTaken: (path) => taken?.(path, true) ?? true },
+    context.workDirectory,
+  );
   const leftOut = [
     ...left.map(({ path, why }) => ({ path: showPath(path), why })),
-    ...scan.cacheDirectories.map((path) => ({ path: showPath(path), why: 'a cache: it holds a valid CACHEDIR.TAG' })),
+    ...kept.cacheDirectories.map((path) => ({ path: showPath(path), why: 'a cache: it holds a valid CACHEDIR.TAG' })),
     ...patterns.map((pattern) => ({ path: showPath(pattern), why: 'a pattern in exclude' })),
   ];
-  return { sources, leftOut, scan, ...rulesWith(scan.cacheDirectories) };
+  const rules = rulesWith(kept.cacheDirectories);
+  return {
+    sources,
+    leftOut,
+    ...kept,
+    space,
+    ...rules,
+    rules: [...keepRules(kept.kept.map(({ path }) => path)), ...rules.rules],
+  };
+}
+
+/** Detaches for this run what it must not touch. Where that cannot be, it sees the machine as it is. */
+async function openSpace(
+  detached: readonly string[],
+  { log, signal }: { log: Log; signal: AbortSignal },
+): Promise<MountSpace> {
+  if (detached.length === 0) return machineSpace;
+  const space = await openMountSpace(detached, signal);
+  if (typeof space === 'string') {
+    log.info(`what is left out stays in sight, and can hold up the run: no mount namespace of its own: ${space}`);
+    return machineSpace;
+  }
+  log.debug(`out of sight: ${[...new Set(detached)].map(showPath).join(' ')}`);
+  return space;
+}
+
+/** What a run starts, reads and writes itself. */
+function neededDirectories({ stateDir, configDir }: { stateDir: string; configDir: string }): string[] {
+  const programs = ['/usr', '/bin', '/sbin', '/lib', '/lib64', '/etc', '/dev', '/proc'];
+  return [...programs, dirname(process.execPath), stateDir, configDir].map(toByteString);
 }
 
 /** Where the walk begins: at the sources, and at what is taken inside something left out. */

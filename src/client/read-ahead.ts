@@ -17,11 +17,13 @@ const enoughFromDisk = 2;
  * file on a virtual disk, longer than all else that it does with it. Nothing depends on it: what cannot be read costs only time.
  * As long as the first files of each directory are in the cache already, the others are taken to be there, too.
  * @param files absolute, as byte strings, sorted
+ * @param root put before a path, it leads to where the tree is looked at; see MountSpace
  */
 export async function readAhead(
   files: readonly string[],
   signal: AbortSignal,
   isFromDisk: (path: Buffer) => boolean = comesFromDisk,
+  root = '',
 ): Promise<void> {
   let fromDisk = false;
   let last: boolean[] = [];
@@ -33,7 +35,7 @@ export async function readAhead(
     const directory = parentOf(files[from] ?? '');
     let to = from;
     while (to < files.length && parentOf(files[to] ?? '') === directory) to += 1;
-    const handle = openPlainly(directory);
+    const handle = openPlainly(directory, root);
     if (handle !== undefined) {
       try {
         const prefix = directory === '/' ? 1 : directory.length + 1;

@@ -2,6 +2,7 @@ import { lstatSync } from 'node:fs';
 import type { Totals } from '../catalogue/changes.ts';
 import { entriesAfter } from '../catalogue/part.ts';
 import { parentOf } from '../catalogue/record.ts';
+import type { Scan } from '../catalogue/scan.ts';
 import type { Taken } from '../catalogue/taken.ts';
 import { escapeName } from '../protocol/file-name.ts';
 import type { Log } from '../system/log.ts';
@@ -82,14 +83,14 @@ function weightOfAll({ totals }: RecordedTree): number {
 export function nextCheck(plan: Plan, known: KnownChanges, times: CheckTimes): CheckPart {
   const { scan, taken } = plan;
   const due = duePart({ file: scan.file, taken, totals: known.plan.totals, last: known.catalogue }, times);
-  return checkPart(due, scan.beganAt);
+  return checkPart(due, scan);
 }
 
-/** A part that a run checks, nothing found yet. @param scannedAt when the scan began, in seconds since 1970 */
-export function checkPart(due: Due, scannedAt: number): CheckPart {
+/** A part that a run checks, nothing found yet. */
+export function checkPart(due: Due, { beganAt, root }: Pick<Scan, 'beganAt' | 'root'>): CheckPart {
   const findings: string[] = [];
   const onFinding = ({ name }: RsyncItem) => {
-    if (!isNewerThan(pathOf(name), scannedAt)) findings.push(escapeName(Buffer.concat([Buffer.from('/'), name])));
+    if (!isNewerThan(pathOf(name), beganAt, root)) findings.push(escapeName(Buffer.concat([Buffer.from('/'), name])));
   };
   return { ...due, onFinding, findings };
 }
@@ -122,10 +123,10 @@ function nextPart({ file, taken, last }: RecordedTree, weight: number): Omit<Due
 }
 
 /** What changed since the scan, or whose directory did, is no finding. */
-function isNewerThan(path: string, seconds: number): boolean {
+function isNewerThan(path: string, seconds: number, root: string): boolean {
   for (const place of [path, parentOf(path)]) {
     try {
-      if (lstatSync(Buffer.from(place, 'latin1')).ctimeMs / 1000 >= seconds - 2) return true;
+      if (lstatSync(Buffer.from(root + place, 'latin1')).ctimeMs / 1000 >= seconds - 2) return true;
     } catch {
       // It has vanished meanwhile: its directory tells.
     }

@@ -9,6 +9,7 @@ import type { CompleteRequest, HookOutcome } from '../protocol/messages.ts';
 import type { RunId, SnapshotName } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
+import type { MountSpace } from '../system/mount-space.ts';
 import { type EarlyCheck, mayCheckEarly, startEarlyCheck } from './early-check.ts';
 import type { Grown } from './growth.ts';
 import { type ClientHooks, clientHooks } from './hooks.ts';
@@ -157,6 +158,7 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     await state.earlyCheck?.giveUp();
     await dialogue.close();
     await session.close();
+    await state.space?.close();
     await rm(workDirectory, { recursive: true, force: true });
     await lock.release();
   }
@@ -168,6 +170,7 @@ interface RunState {
   run: RunId | null;
   plan?: Plan;
   earlyCheck?: EarlyCheck;
+  space?: MountSpace;
 }
 
 function interrupted(): BytebackError {
@@ -196,7 +199,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     bwlimit: options.bwlimit ?? config.bwlimit,
     extraFlags: config.original.rsyncFlags,
   };
-  const onScan = (rulesWith: (cacheDirectories: readonly string[]) => Rules) => {
+  const onScan = (rulesWith: (cacheDirectories: readonly string[]) => Rules, space: MountSpace) => {
     state.earlyCheck = startEarlyCheck(rulesWith, {
       session,
       host: steps.host,
@@ -205,21 +208,28 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
       workDirectory,
       now: clock.now().getTime(),
       everyMs: config.checkEveryMs,
+      space,
       log,
     });
   };
   // The catalogue is read through while find walks the tree.
+  const catalogues = readCatalogues(paths.stateDir);
   const [plan, kept] = await Promise.all([
     makePlan(options, {
       config,
       stateDir: paths.stateDir,
+      configDir: paths.configDir,
+      catalogues,
+      onSpace: (space) => {
+        state.space = space;
+      },
       workingDirectory: deps.workingDirectory ?? '/',
       workDirectory,
       log,
       signal,
       ...(mayCheckEarly(options, steps.before, config.original.rsyncFlags) ? { onScan } : {}),
     }),
-    readCatalogues(paths.stateDir),
+    catalogues,
   ]);
   state.plan = plan;
   for (const { path, why } of plan.leftOut) log.info(`leaving out ${path}: ${why}`);

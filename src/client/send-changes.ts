@@ -9,6 +9,7 @@ import type { WalkPlan } from './change-plan.ts';
 import { ask } from './remote.ts';
 import { whyOf } from './session.ts';
 import { pathOf, type TransferContext, transfer, type Unread } from './transfer.ts';
+import { type WalkEnd, walkEverything } from './walk-everything.ts';
 
 /** How a run's passes ended, all together. */
 export interface PassesEnd {
@@ -155,19 +156,27 @@ export function together(ends: readonly PassesEnd[]): PassesEnd {
   };
 }
 
-/** Into a place in which nothing is yet: one pass, and nothing to compare with. */
-export async function sendAll(context: TransferContext, workDirectory: string): Promise<PassesEnd> {
+/**
+ * Into a place in which nothing is yet: one pass, and nothing to compare with.
+ * @param bare directories that are sent without what is in them
+ */
+export async function sendAll(
+  context: TransferContext,
+  bare: readonly string[],
+  workDirectory: string,
+): Promise<WalkEnd> {
   context.log.step('sending everything');
-  return await transfer(context, { kind: 'everything', intoNothing: true }, workDirectory);
+  const end = await walkEverything(context, true, workDirectory);
+  return { ...end, ...together([end, await sendBare(context, bare, workDirectory)]) };
 }
 
 /** Both passes of a full walk: large files in place, then everything. */
 export async function walkAll(
   context: TransferContext,
   walk: WalkPlan,
-  touched: readonly string[],
+  { touched, bare }: { touched: readonly string[]; bare: readonly string[] },
   workDirectory: string,
-): Promise<PassesEnd> {
+): Promise<WalkEnd> {
   const { log } = context;
   for (const { path, files, blockSizeBytes } of walk.large) {
     log.step(`sending ${files} large files in place`);
@@ -181,6 +190,19 @@ export async function walkAll(
     ends.push(await transfer(context, { kind: 'list', listFile, checksum: true }, workDirectory));
   }
   log.step('sending everything else');
-  ends.push(await transfer(context, { kind: 'everything' }, workDirectory));
-  return together(ends);
+  const end = await walkEverything(context, false, workDirectory);
+  ends.push(end, await sendBare(context, bare, workDirectory));
+  return { ...end, ...together(ends) };
+}
+
+/** Sends directories of which nothing is known but themselves. The rules hide them from every other pass. */
+export async function sendBare(
+  context: TransferContext,
+  bare: readonly string[],
+  directory: string,
+): Promise<PassesEnd> {
+  if (bare.length === 0) return { status: 'ok', unread: [] };
+  const listFile = await writeList(join(directory, 'bare'), namesOf(bare));
+  const rulesFile = await writeList(join(directory, 'no-rules'), []);
+  return await transfer({ ...context, rulesFile }, { kind: 'list', listFile }, directory);
 }

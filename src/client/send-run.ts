@@ -9,6 +9,7 @@ import {
   type PassesEnd,
   replayMoves,
   sendAll,
+  sendBare,
   sendChanges,
   together,
   walkAll,
@@ -27,6 +28,8 @@ export interface Sent {
   readonly check?: CheckPart;
   /** Why everything was walked; null when it was not. */
   readonly walk: string | null;
+  /** Directories of which it is not known what the server has, for a reason that came to light as they were sent. */
+  readonly doubtful?: readonly string[];
   /** Why no catalogue is kept. */
   readonly notKept?: string | undefined;
 }
@@ -49,17 +52,22 @@ export async function sendRun(
     rulesFile,
     ...(context.bwlimit === undefined ? {} : { bwlimit: context.bwlimit }),
     extraFlags: context.extraFlags,
+    enter: plan.space.enter,
+    root: plan.space.root,
     log,
     moved,
     expectedBytes,
   });
+  const bare = plan.kept.filter(({ extent }) => extent === 'contents').map(({ path }) => path);
   let why = typeof known === 'string' ? known : '';
   if (typeof known === 'object') {
     const changed = transferContext(known.plan.send.bytes);
     const moves = await replayMoves(changed, known.plan.moves);
     if (moves === undefined) {
       const early = known === sending.changes ? context.earlyCheck : undefined;
-      const result = await sendAndCheck(plan, known, early, changed, context);
+      const sent = await sendAndCheck(plan, known, early, changed, context);
+      const changedBare = bare.filter((path) => known.plan.send.normal.includes(path));
+      const result = { ...sent, ...together([sent, await sendBare(changed, changedBare, context.workDirectory)]) };
       tellFindings(result.check, log);
       const { totals, unsettled } = known.plan;
       return { ...result, totals, unsettled, since: known, walk: null };
@@ -70,16 +78,16 @@ export async function sendRun(
   const walk = await sending.walk();
   const toSend = transferContext(walk.changedBytes);
   log.info(prepared.empty ? 'sending everything: nothing is there yet' : `walking everything on both sides: ${why}`);
-  const result = prepared.empty
-    ? await sendAll(toSend, context.workDirectory)
-    : await walkAll(toSend, walk, sending.touched, context.workDirectory);
+  const { undeleted, ...result } = prepared.empty
+    ? await sendAll(toSend, bare, context.workDirectory)
+    : await walkAll(toSend, walk, { touched: sending.touched, bare }, context.workDirectory);
   return {
     ...result,
     totals: walk.totals,
     unsettled: walk.unsettled,
     since: undefined,
     walk: why,
-    notKept: walk.notKept,
+    notKept: walk.notKept ?? undeleted,
   };
 }
 
@@ -103,7 +111,7 @@ async function sendAndCheck(
     return { ...(await sendChanges(transfers, send, check, workDirectory)), check };
   }
   const { checkedUpTo, checkedAt, run } = known.catalogue;
-  const nothing = checkPart({ directories: [], files: [], checkedUpTo, checkedAt }, plan.scan.beganAt);
+  const nothing = checkPart({ directories: [], files: [], checkedUpTo, checkedAt }, plan.scan);
   const sent = await sendChanges(transfers, send, nothing, workDirectory);
   const seen = await early.seen(run, known.plan, plan.scan.beganAt);
   if (seen !== undefined) return { ...sent, check: { ...nothing, ...seen } };

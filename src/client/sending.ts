@@ -1,6 +1,9 @@
+import { keptBy } from '../catalogue/kept.ts';
 import type { Catalogue, Kept } from '../catalogue/store.ts';
 import { type ChangePlan, planChanges, planWalk, type WalkPlan } from './change-plan.ts';
+import { isWithin } from './mounts.ts';
 import type { Plan } from './plan.ts';
+import { showPath } from './sources.ts';
 
 /** What is compared with what. */
 export interface SendingContext {
@@ -66,7 +69,7 @@ export function decideSending(plan: Plan, context: SendingContext): Sending {
     touched: typeof first === 'object' ? first.plan.touched : [],
     keepsCatalogue: context.everything,
     walk: () => {
-      walk ??= planWalk(plan.scan, plan.taken, context);
+      walk ??= planWalk(plan.scan, plan.taken, context, keptBy(plan.kept));
       return walk;
     },
     since,
@@ -84,11 +87,13 @@ function whyWalk(plan: Plan, context: SendingContext, catalogue: Catalogue | und
     return `the last one was ${Math.round(context.checkEveryMs / 3_600_000 / 24)} days ago`;
   }
   if (catalogue.fullWalkAt > context.now.getTime()) return 'the clock was set back';
+  const again = catalogue.doubtful.find((path) => !plan.kept.some((place) => isWithin(path, place.path)));
+  if (again !== undefined) return `what the server has of ${showPath(again)} is not known`;
   return undefined;
 }
 
 function compareWith(catalogue: Catalogue, plan: Plan): KnownChanges | string {
   if (plan.taken === undefined) return 'the rules can only be understood by rsync';
-  const changes = planChanges(plan.scan, plan.taken, catalogue);
+  const changes = planChanges(plan.scan, plan.taken, catalogue, keptBy(plan.kept));
   return 'why' in changes ? changes.why : { catalogue, plan: changes };
 }

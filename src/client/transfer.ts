@@ -52,6 +52,12 @@ export interface TransferContext {
   readonly rulesFile: string;
   readonly bwlimit?: string;
   readonly extraFlags: readonly string[];
+  /** Put before rsync: where it sees the tree. */
+  readonly enter: readonly string[];
+  /** Put before a path, it leads there. */
+  readonly root: string;
+  /** Told what could not be read here: absolute, as a byte string. */
+  readonly onUnread?: (path: string) => void;
   readonly log: Log;
   readonly moved: Moved;
   /** Bytes that will be sent in all, when they are known. */
@@ -143,6 +149,7 @@ async function attemptTransfer(context: TransferContext, connection: SshConnecti
     rulesFile: context.rulesFile,
     ...(context.bwlimit === undefined ? {} : { bwlimit: context.bwlimit }),
     extraFlags: context.extraFlags,
+    enter: context.enter,
   };
   const before = moved.sentBytes;
   const result = await runRsync(rsync, pass, {
@@ -178,6 +185,9 @@ async function attemptTransfer(context: TransferContext, connection: SshConnecti
   moved.wireBytes += result.wireBytes;
   log.debug(`rsync ended with ${result.exitCode}: ${result.stderr.trim().slice(-2000)}`);
   const outcome = result.exitCode === 0 || result.exitCode === 24 ? null : await askOutcome(context, result);
+  for (const { name, side } of result.errors.complaints) {
+    if (side === 'sender' && name[0] === 0x2f) context.onUnread?.(name.toString('latin1'));
+  }
   const unread = result.errors.complaints
     .filter(({ side }) => side !== 'vanished')
     .map(({ name, why, side }) => ({ path: escapeName(absolute(name, side)), why }));

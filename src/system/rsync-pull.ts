@@ -40,6 +40,8 @@ export interface Pull {
         readonly keepParents: boolean;
         /** Filter rules, NUL-separated: what they let through and the snapshot lacks is an item, too. */
         readonly rulesFile?: string;
+        /** Put before it: where it sees the tree; see MountSpace. */
+        readonly enter?: readonly string[];
       };
   /**
    * `most` leaves out large files and tells which. `withHoles` leaves holes where there are zeros. A comparison needs
@@ -169,7 +171,8 @@ export async function runPull(
   };
   let stderr = '';
   try {
-    rsync = start([...diesWithParent, ...pullArgv(pull, request === undefined ? pull.listFile : '-')], {
+    const enter = pull.mode.kind === 'compare' ? (pull.mode.enter ?? []) : [];
+    rsync = start([...diesWithParent, ...enter, ...pullArgv(pull, request === undefined ? pull.listFile : '-')], {
       stdin: request === undefined ? 'ignore' : 'pipe',
       stdout: pipe.writeFd,
       stderr: 'pipe',

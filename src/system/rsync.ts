@@ -27,6 +27,8 @@ export interface RsyncConnection {
   readonly bwlimit?: string;
   /** A file of NUL-separated filter rules: they hold for every pass that lists directories. */
   readonly rulesFile: string;
+  /** Put before it: where it sees the tree; see MountSpace. */
+  readonly enter?: readonly string[];
   /** Options that the admin added. */
   readonly extraFlags?: readonly string[];
 }
@@ -187,7 +189,7 @@ export async function runRsync(
   const pipe = pass.kind === 'everything' ? await openSlowPipe(`${connection.rulesFile}-told`, told.hear) : undefined;
   let rsync: RunningProgram;
   try {
-    rsync = start([...diesWithParent, ...rsyncArgv(connection, pass)], {
+    rsync = start([...diesWithParent, ...(connection.enter ?? []), ...rsyncArgv(connection, pass)], {
       stdout: pipe?.writeFd ?? 'pipe',
       stderr: 'pipe',
       cwd: '/',

@@ -1,13 +1,16 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readCatalogues } from '../../catalogue/store.ts';
 import type { ClientConfig } from '../../config/client-config.ts';
 import { parseDestination, rsyncHost } from '../../protocol/destination.ts';
 import { escapeName } from '../../protocol/file-name.ts';
 import { type SnapshotName, snapshotTime } from '../../protocol/names.ts';
+import type { MountSpace } from '../../system/mount-space.ts';
 import { serializeRules } from '../filter-rules.ts';
 import { readLastRun } from '../last-run.ts';
 import { isNewerThan } from '../originals.ts';
 import { makePlan } from '../plan.ts';
+import { showPath } from '../sources.ts';
 import { snapshotOf } from './choice.ts';
 import { differenceInWords, differsOnlyInXattrs } from './differences.ts';
 import { everything } from './names.ts';
@@ -43,6 +46,7 @@ export async function verifySnapshot(
 ): Promise<VerifyReport> {
   const { config, paths, log, signal } = deps;
   const session = openRestoreSession(deps, true);
+  let space: MountSpace | undefined;
   const temporary = await mkdtemp(join(paths.stateDir, 'verify-'));
   try {
     const snapshots = await listSnapshots(session);
@@ -55,6 +59,11 @@ export async function verifySnapshot(
       {
         config,
         stateDir: paths.stateDir,
+        configDir: paths.configDir,
+        catalogues: readCatalogues(paths.stateDir),
+        onSpace: (opened) => {
+          space = opened;
+        },
         workingDirectory: '/',
         workDirectory: temporary,
         log,
@@ -84,7 +93,7 @@ export async function verifySnapshot(
         remoteCommand: `restore ${snapshot}`,
         listFile,
         directory: '/',
-        mode: { kind: 'compare', keepParents: false, rulesFile },
+        mode: { kind: 'compare', keepParents: false, rulesFile, enter: plan.space.enter },
         ioTimeoutMs: config.ioTimeoutMs,
         ...(config.bwlimit === undefined ? {} : { bwlimit: config.bwlimit }),
       },
@@ -100,7 +109,9 @@ export async function verifySnapshot(
         },
       },
     );
-    for (const failure of compared.failed) {
+    // What could not be looked into is not known to be the same.
+    const unlooked = plan.kept.map(({ path, why }) => ({ path: showPath(path), why }));
+    for (const failure of [...unlooked, ...compared.failed]) {
       if (!different.has(failure.path)) differences += 1;
       different.set(failure.path, failure);
     }
@@ -114,6 +125,7 @@ export async function verifySnapshot(
     };
   } finally {
     await session.close();
+    await space?.close();
     await rm(temporary, { recursive: true, force: true });
   }
 }
