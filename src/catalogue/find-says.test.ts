@@ -5,7 +5,7 @@ describe('what find says', () => {
   // As GNU find 4.9.0 prints it with LC_ALL=C, of these very names.
   it.each([
     ["find: '/q/y\\': No such file or directory': Permission denied", "/q/y': No such file or directory"],
-    ['find: \'/q/x": Permission denied\': Input/output error', '/q/x": Permission denied'],
+    ["find: '/q/x\": Permission denied': Input/output error", '/q/x": Permission denied'],
     ["find: '/q/\\303\\251': Stale file handle", '/q/\xc3\xa9'],
     ["find: '/q/b\\\\s': Permission denied", '/q/b\\s'],
     ["find: '/q/a\\nb': Transport endpoint is not connected", '/q/a\nb'],
@@ -21,6 +21,9 @@ describe('what find says', () => {
     ];
     const loop = { path: '/q/b/loop', why: 'it leads back to a directory that it lies in', isLoop: true };
     expect(parseFindSays(said.join('\n'))).toEqual({ unlooked: [loop] });
-    expect(parseFindSays([...said, "find: '/q/tor"].join('\n'))).toEqual({ unlooked: [loop], unknown: "find: '/q/tor" });
+    expect(parseFindSays([...said, "find: '/q/tor"].join('\n'))).toEqual({
+      unlooked: [loop],
+      unknown: "find: '/q/tor",
+    });
   });
 });

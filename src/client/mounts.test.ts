@@ -232,3 +232,37 @@ describe('what is left out of a run', () => {
     expect(refused).toEqual([{ source: '/proc/sys', why: 'it lies on a file system made by the kernel (proc)' }]);
   });
 });
+
+describe('what is detached', () => {
+  const detached = (lines: string[], rest: Partial<RegionInput> = {}) =>
+    decideRegions({
+      mountinfo: mountinfo(...lines),
+      swaps: '',
+      sources: ['/'],
+      own: [],
+      excluded: () => false,
+      ...rest,
+    }).detached;
+  const lines = [
+    disk,
+    '28 27 0:5 / /proc proc proc',
+    '29 27 0:6 / /run tmpfs tmpfs',
+    '30 27 0:7 / /net nfs4 server:/x',
+    '31 29 0:8 / /run/user/gvfs fuse.gvfsd-fuse gvfsd-fuse',
+    '32 27 254:1 /srv /srv/a/loop ext4 /dev/vda1',
+    '33 27 0:9 / /auto autofs systemd-1',
+    '34 33 0:10 / /auto cifs //server/x',
+    '35 27 254:2 / /data ext4 /dev/vdb1',
+  ];
+
+  it('is what can hang, refuse root or lead in a circle; one place as often as something is mounted there', () => {
+    expect(detached(lines).toSorted()).toEqual(['/auto', '/auto', '/net', '/run/user/gvfs', '/srv/a/loop']);
+  });
+
+  it('never holds a source, what is taken, or what a run needs', () => {
+    expect(detached(lines, { sources: ['/', '/net/x'] })).not.toContain('/net');
+    expect(detached(lines, { needed: ['/auto/state'] })).not.toContain('/auto');
+    expect(detached([...lines, '36 30 254:3 / /net/disk ext4 /dev/vdc1'])).not.toContain('/net');
+    expect(detached(lines, { sources: ['/srv'] })).toEqual(['/srv/a/loop']);
+  });
+});
