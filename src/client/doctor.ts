@@ -10,6 +10,7 @@ import { isMissing } from '../system/files.ts';
 import { openSsh } from '../system/ssh.ts';
 import { attemptSsh } from '../system/ssh-attempt.ts';
 import { isOlder, programVersion } from '../system/versions.ts';
+import { findingsOfHooks } from './hooks.ts';
 import { ask } from './remote.ts';
 import type { Resent } from './resent.ts';
 import { readOwnStatus } from './status.ts';
@@ -22,6 +23,7 @@ export function clientChecks(
   return [
     { area: 'programs', look: checkPrograms },
     { area: 'configuration', look: () => checkConfiguration(paths) },
+    { area: 'hooks', look: () => checkHooks(paths) },
     { area: 'key', look: () => checkKey(paths) },
     { area: 'host key', look: () => checkPresent(paths.knownHosts, 'the server cannot be told from another one') },
     { area: 'ssh', look: () => checkPresent(paths.sshConfig, 'ssh does not know which key to use') },
@@ -109,6 +111,17 @@ async function whoElseCanRead(path: string): Promise<Verdict[]> {
           fix: `chmod 0600 ${path}`,
         },
       ];
+}
+
+/** Nothing is started: what can be seen from outside. */
+async function checkHooks(paths: ClientPaths): Promise<Verdict[]> {
+  const findings = await findingsOfHooks(await loadClientConfig(paths), paths);
+  return findings.map(({ what, why, fix, isPassedOver }) => ({
+    state: isPassedOver ? 'warning' : 'failure',
+    what,
+    why,
+    fix,
+  }));
 }
 
 /** Whoever can write here decides what a run sends, and what it starts. */

@@ -5,6 +5,7 @@ import type { ClientConfig } from '../config/client-config.ts';
 import type { ClientPaths } from '../config/paths.ts';
 import { BytebackError } from '../errors.ts';
 import { hookOf, hooksIn } from '../hooks/find-hooks.ts';
+import { findingsIn, findingsOfNamed, type HookFinding } from '../hooks/hook-findings.ts';
 import { type Hook, hookFailure, runHook } from '../hooks/run-hook.ts';
 import type { HookOutcome } from '../protocol/messages.ts';
 import type { RunId, SnapshotName } from '../protocol/names.ts';
@@ -59,6 +60,10 @@ export function clientHooks(
       const { configDir, hooksDir } = paths;
       // The original's own directory stands beside the configuration.
       const directories = [join(configDir, 'pre-backup.d'), join(hooksDir, 'before.d')];
+      for (const { what, why, isPassedOver } of await findingsOfHooks(config, paths)) {
+        // Of one that cannot be run the run itself tells.
+        if (isPassedOver) log.warn(`${what}: ${why}`);
+      }
       for (const hook of [...(await allIn(directories)), ...config.before.map(hookOf)]) {
         const why = await run('before', hook, undefined);
         signal.throwIfAborted();
@@ -81,6 +86,17 @@ export function clientHooks(
       }
     },
   };
+}
+
+/** The hooks of a client that would not run, or are passed over; nothing is started. */
+export async function findingsOfHooks(
+  config: Pick<ClientConfig, 'before' | 'after'>,
+  { configDir, hooksDir, clientToml }: ClientPaths,
+): Promise<HookFinding[]> {
+  const directories = ['pre-backup.d', 'post-backup.d'].map((name) => join(configDir, name));
+  directories.push(...['before.d', 'after.d'].map((name) => join(hooksDir, name)));
+  const named = [...config.before, ...config.after].map(hookOf);
+  return [...(await findingsOfNamed(named, clientToml)), ...(await findingsIn(directories))];
 }
 
 async function allIn(directories: readonly string[]): Promise<Hook[]> {

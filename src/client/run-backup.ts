@@ -12,7 +12,7 @@ import type { Log } from '../system/log.ts';
 import type { MountSpace } from '../system/mount-space.ts';
 import { type EarlyCheck, mayCheckEarly, startEarlyCheck } from './early-check.ts';
 import type { Grown } from './growth.ts';
-import { type ClientHooks, clientHooks } from './hooks.ts';
+import { type ClientHooks, clientHooks, findingsOfHooks } from './hooks.ts';
 import { failedRun, finishedRun, type LastRun, readLastRun, writeLastRun } from './last-run.ts';
 import { collectMachine } from './machine/collect.ts';
 import { openRun } from './open-run.ts';
@@ -113,7 +113,8 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
   );
   const dialogue = openRunDialogue(session);
   try {
-    if (!options.dryRun) {
+    if (options.dryRun) await requireHooks(config, paths, deps.log);
+    else {
       await hooks.before();
       dialogue.start();
     }
@@ -161,6 +162,14 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     await state.space?.close();
     await rm(workDirectory, { recursive: true, force: true });
     await lock.release();
+  }
+}
+
+/** A dry run starts no hook; but it says of those that would not run. */
+async function requireHooks(config: ClientConfig, paths: ClientPaths, log: Log): Promise<void> {
+  for (const { what, why, fix, isPassedOver } of await findingsOfHooks(config, paths)) {
+    if (!isPassedOver) throw new BytebackError('hookFailed', { what, why, fix });
+    log.warn(`${what}: ${why}`);
   }
 }
 

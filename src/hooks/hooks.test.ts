@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { splitWords } from '../config/command-line.ts';
+import { shellWord, splitWords } from '../config/command-line.ts';
 import { hookOf, hooksIn } from './find-hooks.ts';
+import { findingsIn, findingsOfNamed } from './hook-findings.ts';
 import { hookFailure, runHook } from './run-hook.ts';
 
 let directory: string;
@@ -122,6 +123,60 @@ describe('a directory of hooks', () => {
     ]);
     expect(await hooksIn(join(directory, 'none'))).toEqual([]);
   });
+});
+
+describe('a hook that does nothing', () => {
+  it('is found without being started: no x bit, no program, a link that leads nowhere', async () => {
+    const off = await script('off', '', 0o644);
+    const dead = join(directory, 'dead');
+    await symlink('/nonexistent', dead);
+    await script('off2.off', '', 0o644);
+    const good = await script('good', '');
+    const found = await findingsIn([directory, join(directory, 'none')]);
+    expect(found.map(({ what, isPassedOver }) => [what, isPassedOver])).toEqual([
+      [`the hook ${dead} is passed over`, true],
+      [`the hook ${off} is passed over`, true],
+    ]);
+    const named = await findingsOfNamed(
+      [good, '/nonexistent', directory, off].map((path) => hookOf([path])),
+      'the file',
+    );
+    expect(named.map(({ what, fix }) => `${what}; ${fix}`)).toEqual(
+      ['/nonexistent', directory, off].map((path) => `the hook ${path} cannot be run; correct the file`),
+    );
+  });
+});
+
+describe('what only a shell understands', () => {
+  it.each([
+    ['/usr/bin/mysqldump --all-databases > /srv/all.sql', '>'],
+    ['/bin/a>/srv/b', '>'],
+    ['/bin/a 2>&1', '>&'],
+    ['/bin/a | /bin/b', '|'],
+    ['/bin/a && /bin/b', '&&'],
+    ['/bin/a &', '&'],
+    ['/bin/a; /bin/b', ';'],
+    ['/bin/a < /srv/in', '<'],
+    ['/bin/a $(date)', '$(date)'],
+    ['/bin/a "$(date)"', '$(date)"'],
+    ['/bin/a `date`', '`date`'],
+    ['/bin/a $HOME/x', '$HOME/x'],
+    ['/bin/a "$HOME/x"', '$HOME/x"'],
+    ['/bin/a /srv/*.sql', '*.sql'],
+    ['/bin/a ~/x', '~/x'],
+    ['/bin/a {b,c}', '{b,c}'],
+    ['/bin/a # why', '#'],
+    ['PGUSER=x /bin/a', 'PGUSER=x'],
+  ])('%j', (line, word) => expect(shellWord(line)).toBe(word));
+
+  it.each([
+    '/bin/dump --all  /srv/db',
+    `/bin/sh -c '/bin/a $HOME/*.sql > /srv/b && c; d'`,
+    '/bin/sh -c "/bin/a $(date) > /srv/b"',
+    '/bin/bash -ec "a | b"',
+    '/bin/a --exclude="*.o" \\*.o a~b a#b $ 5$ --since=now {}',
+    '/usr/bin/curl "https://example.net/?a=1&b=2"',
+  ])('is not in %j', (line) => expect(shellWord(line)).toBeUndefined());
 });
 
 describe('a command line', () => {

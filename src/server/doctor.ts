@@ -1,9 +1,11 @@
-import { lstat } from 'node:fs/promises';
+import { lstat, readdir } from 'node:fs/promises';
 import { release } from 'node:os';
+import { join } from 'node:path';
 import { serverPaths } from '../config/paths.ts';
 import { loadServerConfig, type ServerConfig } from '../config/server-config.ts';
 import { BytebackError } from '../errors.ts';
 import type { Check, Verdict } from '../findings.ts';
+import { findingsIn } from '../hooks/hook-findings.ts';
 import { findUser } from '../system/accounts.ts';
 import type { Clock } from '../system/clock.ts';
 import { isMissing } from '../system/files.ts';
@@ -79,6 +81,7 @@ export function serverChecks({ log, clock }: DoctorDeps): Check[] {
         : 'none for the receivers: systemd does not run here',
       ({ user }) => sliceStep(user),
     ),
+    { area: 'hooks', look: checkHooks },
     { area: 'mail', look: withConfig((config) => checkMail(config, clock)) },
     { area: 'places', look: withConfig(checkPlaces) },
     { area: 'clients', look: withConfig((config) => checkClients(config, clock)) },
@@ -144,6 +147,27 @@ async function checkRegistry(): Promise<Verdict[]> {
     what: `${serverPaths.authorizedKeys}:${line} gives nobody a role`,
     why,
     fix: 'take the line out, or add the client with: byteback client add NAME --key FILE',
+  }));
+}
+
+/** Nothing is started: what can be seen from outside. */
+async function checkHooks(): Promise<Verdict[]> {
+  const steps = ['prepare.d', 'complete.d'].map((name) => join(serverPaths.hooksDir, name));
+  const ofClients = await Promise.all(
+    steps.map(async (step) => {
+      const entries = await readdir(step, { withFileTypes: true }).catch((error: unknown) => {
+        if (isMissing(error)) return [];
+        throw error;
+      });
+      return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(step, name));
+    }),
+  );
+  const findings = await findingsIn([...steps, ...ofClients.flat()]);
+  return findings.map(({ what, why, fix, isPassedOver }) => ({
+    state: isPassedOver ? 'warning' : 'failure',
+    what,
+    why,
+    fix,
   }));
 }
 

@@ -53,6 +53,30 @@ const mark = (name: string) =>
 const marked = async () => (await readFile(marks, 'utf8')).trimEnd().split('\n');
 const lastRun = async () => JSON.parse(await readFile(join(client.stateDir, 'last-run.json'), 'utf8'));
 
+describe('hooks that would do nothing', () => {
+  it('are told: shell words are refused, a missing program and a file without the x bit are found before', async () => {
+    await configure('before = "/bin/echo dump > /srv/all.sql"');
+    const shell = await client.run('byteback-backup', '--dry-run');
+    expect(shell).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('/bin/sh -c') });
+    await configure('before = "/nonexistent"');
+    const missing = await client.run('byteback-backup', '--dry-run');
+    expect(missing).toMatchObject({ exitCode: 16, stderr: expect.stringContaining('/nonexistent cannot be run') });
+    expect((await client.run('byteback', 'doctor')).stdout).toContain('/nonexistent cannot be run');
+    await configure('');
+    await chmod(await own('pre-backup.d/dump', 'true'), 0o644);
+    await chmod(await own('hooks/after.d/tidy', 'true'), 0o644);
+    for (const options of [['--dry-run'], []]) {
+      const { exitCode, stderr } = await client.run('byteback-backup', ...options);
+      expect(exitCode, stderr).toBe(0);
+      expect(stderr).toContain('pre-backup.d/dump is passed over');
+      expect(stderr).toContain('hooks/after.d/tidy is passed over');
+    }
+    expect((await client.run('byteback', 'doctor')).stdout).toContain('pre-backup.d/dump is passed over');
+    await chmod(await hook(join(serverHooks, 'prepare.d/web1/check'), 'true'), 0o644);
+    expect((await command(['byteback', 'doctor'])).stdout).toContain('prepare.d/web1/check is passed over');
+  });
+});
+
 describe('the steps of a run', () => {
   it('come one after the other, and the output of each is kept', async () => {
     await own('pre-backup.d/dump', `${mark('original before')}; echo dumped`);
