@@ -15,29 +15,39 @@ export interface KeptScan {
 
 /**
  * What could not be looked into stays on the server as it is, and in the catalogue, too; all else is compared as ever.
+ * @param missing mount points on which nothing is mounted
  * @param pruned what byteback leaves out itself
  * @param isTaken whether the rules take a directory
  */
 export async function keepUnlooked(
   scan: Scan,
   before: Catalogue | undefined,
-  { pruned, isTaken }: { pruned: readonly string[]; isTaken: (path: string) => boolean },
+  {
+    missing,
+    pruned,
+    isTaken,
+  }: {
+    missing: readonly KeptPlace[];
+    pruned: readonly string[];
+    isTaken: (path: string) => boolean;
+  },
   workDirectory: string,
 ): Promise<KeptScan> {
   const unlooked = scan.unlooked.filter(({ path, isLoop }) => isTaken(path) && !(isLoop && pruned.includes(path)));
   const whole = { scan, kept: [], keptFrom: undefined, cacheDirectories: scan.cacheDirectories };
-  if (unlooked.length === 0) return whole;
+  if (unlooked.length === 0 && missing.length === 0) return whole;
   const [first] = unlooked;
   if (unlooked.length > mostPlaces || unlooked.some(({ path }) => !path.startsWith('/') || path === '/')) {
     return { ...whole, scan: { ...scan, incomplete: scan.incomplete ?? `${first?.path}: ${first?.why}` } };
   }
   // A place that has no record of its own could not even be looked at from outside; `keepRecords` sees to that.
-  const wanted = topmostPlaces(unlooked.map(({ path, why }): KeptPlace => ({ path, extent: 'contents', why })));
-  const { file, places } = await keepRecords(scan.file, before?.file, wanted, workDirectory);
-  const isKept = keptBy(places);
+  const places = unlooked.map(({ path, why }): KeptPlace => ({ path, extent: 'contents', why }));
+  const wanted = topmostPlaces([...missing, ...places]);
+  const { file, places: kept } = await keepRecords(scan.file, before?.file, wanted, workDirectory);
+  const isKept = keptBy(kept);
   const cacheDirectories = [
     ...scan.cacheDirectories.filter((path) => !isKept(path)),
     ...(before?.cacheDirectories.filter(isKept) ?? []),
   ];
-  return { scan: { ...scan, file }, kept: places, keptFrom: before, cacheDirectories };
+  return { scan: { ...scan, file }, kept, keptFrom: before, cacheDirectories };
 }

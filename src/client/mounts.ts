@@ -45,6 +45,8 @@ export interface RegionDecision {
    * with two such mounts is there twice.
    */
   readonly detached: readonly string[];
+  /** File systems of their own that are taken, the root's aside. */
+  readonly ownFileSystems: readonly { readonly path: string; readonly source: string }[];
 }
 
 const kernelTypes: ReadonlySet<string> = new Set(
@@ -179,7 +181,12 @@ export function decideRegions(input: RegionInput): RegionDecision {
   }
   for (const region of taken) regions.set(region.path, region);
   const sorted = [...regions.values()].sort((a, b) => depth(b.path) - depth(a.path) || (a.path < b.path ? -1 : 1));
-  return { regions: sorted, refused, detached: toDetach(mounts, leftOut, regions, input) };
+  // A kind that is left out as a rule is taken where a source was named on it.
+  const ownFileSystems = visible
+    .filter((mount) => mount.path !== '/' && !kernelTypes.has(mount.type) && inSources(mount.path))
+    .filter(({ path }) => nearest(regions, path)?.verdict !== 'leave' && !input.excluded(path))
+    .map(({ path, source }) => ({ path, source }));
+  return { regions: sorted, refused, ownFileSystems, detached: toDetach(mounts, leftOut, regions, input) };
 }
 
 /**

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { compileRules, type RuleMatcher } from '../catalogue/excludes.ts';
 import type { KeptPlace } from '../catalogue/kept.ts';
 import { type Scan, scanTree } from '../catalogue/scan.ts';
@@ -11,9 +11,11 @@ import { BytebackError } from '../errors.ts';
 import type { Log } from '../system/log.ts';
 import { type MountSpace, machineSpace, openMountSpace } from '../system/mount-space.ts';
 import { parseMountinfo } from '../system/mountinfo.ts';
+import { fstabMountPoints } from '../system/mounts.ts';
 import { keepRules, makeRules, parentsOf, type Rule, topmost } from './filter-rules.ts';
 import { keepUnlooked } from './kept-places.ts';
 import { decideRegions, isWithin, type Region } from './mounts.ts';
+import { decideMounts, type RememberedMount, readMounts } from './remembered-mounts.ts';
 import { resolveSources, showPath, toByteString } from './sources.ts';
 
 /** What is left out, for people. */
@@ -34,6 +36,8 @@ export interface Plan {
   readonly kept: readonly KeptPlace[];
   /** The catalogue that told what that is. */
   readonly keptFrom: Catalogue | undefined;
+  /** What the next run is to know of what is mounted now. */
+  readonly mounts: readonly RememberedMount[];
   /** Where the tree is seen without what is left out. */
   readonly space: MountSpace;
   /** Undefined when only rsync understands the rules. */
@@ -49,6 +53,8 @@ export interface PlanOptions {
   /** Named on the command line: what lies outside them stays on the server. */
   readonly sources?: readonly string[];
   readonly excludes?: readonly string[];
+  /** Mount points that are none any more: what lies there now is copied. */
+  readonly forgetMounts?: readonly string[];
 }
 
 /**
@@ -93,7 +99,7 @@ export async function makePlan(
     protectOutside: false,
   });
   const ownMatcher = compileRules(own);
-  const { regions, refused, detached } = decideRegions({
+  const { regions, refused, detached, ownFileSystems } = decideRegions({
     mountinfo,
     swaps: await readFile('/proc/swaps', 'latin1').catch(() => ''),
     sources,
@@ -132,6 +138,14 @@ export async function makePlan(
       identity: rulesIdentity([...rules, ...starts, '', ...pruned]),
     };
   };
+  const { missing, remembered } = decideMounts(await readMounts(context.stateDir), ownFileSystems, {
+    now: Date.now(),
+    fstab: new Set(fstabMountPoints(await readFile('/etc/fstab', 'latin1').catch(() => ''))),
+    forgotten: (options.forgetMounts ?? []).map((path) => toByteString(resolve(context.workingDirectory, path))),
+    mattering: (path) =>
+      sources.some((source) => isWithin(path, source)) &&
+      ('notExpressible' in ownMatcher || !isExcluded(ownMatcher, path)),
+  });
   const space = await openSpace(detached, context);
   context.onSpace(space);
   context.onScan?.(rulesWith, space);
@@ -152,7 +166,7 @@ export async function makePlan(
   const kept = await keepUnlooked(
     scan,
     before,
-    { pruned, isTaken: (path) => taken?.(path, true) ?? true },
+    { missing, pruned, isTaken: (path) => taken?.(path, true) ?? true },
     context.workDirectory,
   );
   const leftOut = [
@@ -165,6 +179,7 @@ export async function makePlan(
     sources,
     leftOut,
     ...kept,
+    mounts: remembered,
     space,
     ...rules,
     rules: [...keepRules(kept.kept.map(({ path }) => path)), ...rules.rules],

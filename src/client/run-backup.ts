@@ -17,6 +17,7 @@ import { failedRun, finishedRun, type LastRun, readLastRun, writeLastRun } from 
 import { collectMachine } from './machine/collect.ts';
 import { openRun } from './open-run.ts';
 import { type LeftOut, makePlan, type Plan, type Rules } from './plan.ts';
+import { writeMounts } from './remembered-mounts.ts';
 import type { Resent } from './resent.ts';
 import { openRunDialogue, type RunDialogue } from './run-dialogue.ts';
 import { decideSending } from './sending.ts';
@@ -32,6 +33,8 @@ export interface BackupOptions {
   /** After the configured ones. */
   readonly excludes?: readonly string[];
   readonly dryRun?: boolean;
+  /** Mount points that are none any more: what lies there now is copied. */
+  readonly forgetMounts?: readonly string[];
   /** Every file is looked at on both sides, whatever the catalogue says. */
   readonly full?: boolean;
   readonly retryNumber?: number;
@@ -132,6 +135,7 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
       await state.earlyCheck?.giveUp();
       await hooks.after(report);
       const everything = options.sources === undefined;
+      if (everything && state.plan !== undefined) await writeMounts(paths.stateDir, state.plan.mounts);
       await writeLastRun(paths.lastRun, finishedRun(report, { startedAt, endedAt: clock.now(), everything, before }));
     }
     return report;

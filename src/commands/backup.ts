@@ -35,6 +35,10 @@ export class BackupCommand extends BaseCommand {
       helpValue: 'PATTERN',
       description: "leave out what this pattern matches, in rsync's own syntax; after the configured ones",
     }),
+    'forget-mount': repeated({
+      helpValue: 'PATH',
+      description: 'nothing is mounted there any more, and that is meant: copy what lies there now',
+    }),
     'dry-run': Flags.boolean({ char: 'n', description: 'decide and scan, but send nothing' }),
     full: Flags.boolean({ description: 'look at every file on both sides, whatever is recorded of the last run' }),
     'retry-number': Flags.integer({
@@ -67,6 +71,7 @@ export class BackupCommand extends BaseCommand {
         {
           ...(flags.source === undefined ? {} : { sources: flags.source }),
           ...(flags.exclude === undefined ? {} : { excludes: flags.exclude }),
+          ...(flags['forget-mount'] === undefined ? {} : { forgetMounts: flags['forget-mount'] }),
           dryRun: flags['dry-run'],
           full: flags.full,
           ...(flags['retry-number'] === undefined ? {} : { retryNumber: flags['retry-number'] }),

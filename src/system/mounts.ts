@@ -91,6 +91,14 @@ function parseLine(line: string): FstabEntry | undefined {
   return { source: unescapeField(source), mountPoint: unescapeField(mountPoint), type, options: options.split(',') };
 }
 
+/** All mount points that it names; swap has none. */
+export function fstabMountPoints(fstab: string): string[] {
+  return fstab
+    .split('\n')
+    .map(parseLine)
+    .flatMap((entry) => (entry?.mountPoint.startsWith('/') ? [entry.mountPoint] : []));
+}
+
 /** The entry for a mount point, or undefined. */
 export function fstabEntry(fstab: string, mountPoint: string): FstabEntry | undefined {
   return fstab

@@ -216,3 +216,34 @@ describe('what cannot be read', () => {
     expect(await stored()).toEqual(expected('./mnt/open', `./mnt/open/six ${behind}/open/six`));
   });
 });
+
+describe('a file system that is not mounted', () => {
+  it('stays on the server as it was, by changes and by a walk, until it is mounted again or forgotten', async () => {
+    const image = `${machine.scratch}/own.img`;
+    await must(['sh', '-c', `truncate -s 64M ${image} && mkfs.ext4 -q -F ${image}`]);
+    // What lies beneath the mount point is never shown in its place.
+    await put(`${tree}/mnt/beneath`);
+    // A loop device is left out unless a source was named on it.
+    const sources = `source = ["${tree}", "${tree}/mnt"]`;
+    await writeFile(`${client.configDir}/client.toml`, `destination = "byteback@127.0.0.1:"\n${sources}\n`);
+    await must(['mount', '-o', 'loop', image, `${tree}/mnt`]);
+    await put(`${tree}/mnt/own/one`);
+    expect(await backup()).toMatchObject({ exitCode: 0 });
+    await must(['umount', `${tree}/mnt`]);
+    await edit();
+    const own = ['./mnt/lost+found', './mnt/own', `./mnt/own/one ${tree}/mnt/own/one`];
+    for (const options of [[], ['--full'], []]) {
+      const during = await backup(...options);
+      expect(during).toMatchObject({ exitCode: 3, figures: { files: 6 } });
+      expect(during.unread).toEqual([{ path: `${tree}/mnt`, why: expect.stringContaining('and is not now') }]);
+      expect(await stored()).toEqual(expected(...own));
+    }
+    await must(['mount', '-o', 'loop', image, `${tree}/mnt`]);
+    expect(await backup()).toMatchObject({ exitCode: 0, walk: null });
+    expect(await stored()).toEqual(expected(...own));
+    await must(['umount', `${tree}/mnt`]);
+    expect(await backup('--forget-mount', `${tree}/mnt`)).toMatchObject({ exitCode: 0 });
+    expect(await stored()).toEqual(expected(`./mnt/beneath ${tree}/mnt/beneath`));
+    expect(await backup()).toMatchObject({ exitCode: 0 });
+  });
+});
