@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { decodeRsyncName, parseErrors, parseItem, parseProgress, parseStats } from './rsync-output.ts';
+import { decodeRsyncName, parseItem, parseProgress, parseStats } from './rsync-output.ts';
 
 describe("rsync's output", () => {
   it('has names with octal escapes', () => {
@@ -47,74 +47,5 @@ describe("rsync's output", () => {
       wireBytes: 448,
     });
     expect(parseStats('')).toEqual({ sentFiles: 0, sentBytes: 0, literalBytes: 0, deletedFiles: 0, wireBytes: 0 });
-  });
-
-  it.each<[string, string, string, string]>([
-    [
-      'rsync: [sender] send_files failed to open "/srv/a "q" b": Permission denied (13)',
-      'sender',
-      '/srv/a "q" b',
-      'Permission denied (13)',
-    ],
-    [
-      'rsync: [sender] opendir "/srv/d\\#012" failed: Permission denied (13)',
-      'sender',
-      '/srv/d\n',
-      'Permission denied (13)',
-    ],
-    [
-      'rsync: [sender] read errors mapping "/srv/x": Input/output error (5)',
-      'sender',
-      '/srv/x',
-      'Input/output error (5)',
-    ],
-    [
-      'rsync: [sender] readlink_stat("/srv/l") failed: Permission denied (13)',
-      'sender',
-      '/srv/l',
-      'Permission denied (13)',
-    ],
-    [
-      'rsync: [receiver] mkstemp "/data/srv/.x.Ab12cd" failed: File name too long (36)',
-      'receiver',
-      '/data/srv/.x.Ab12cd',
-      'File name too long (36)',
-    ],
-    [
-      'rsync: [receiver] rsync_xal_set: lsetxattr("srv/x","user.big") failed: Argument list too long (7)',
-      'receiver',
-      'srv/x',
-      'Argument list too long (7)',
-    ],
-    [
-      'rsync: [sender] get_acl: sys_acl_get_file(srv/x, ACL_TYPE_ACCESS): Permission denied (13)',
-      'sender',
-      'srv/x',
-      'Permission denied (13)',
-    ],
-    ['file has vanished: "/srv/gone"', 'vanished', '/srv/gone', 'it vanished'],
-    ['ERROR: srv/busy failed verification -- update discarded.', 'sender', 'srv/busy', 'it changed while it was sent'],
-  ])('has complaints: %s', (line, side, name, why) => {
-    expect(parseErrors(`${line}\n`).complaints).toEqual([{ side, name: Buffer.from(name), why }]);
-  });
-
-  it('says when the disk is full or fails, but only for the receiving side', () => {
-    expect(parseErrors('rsync: [receiver] write failed on "/data/x": No space left on device (28)').diskFull).toBe(
-      true,
-    );
-    expect(
-      parseErrors('rsync: [generator] recv_generator: mkdir "/data/x" failed: Disk quota exceeded (122)').diskFull,
-    ).toBe(true);
-    expect(parseErrors('rsync: [sender] something "/x": No space left on device (28)').diskFull).toBe(false);
-    expect(parseErrors('rsync: [sender] read errors mapping "/x": Input/output error (5)').diskFails).toBe(false);
-  });
-
-  it('names the cause, not the trailer', () => {
-    const text =
-      'client_loop: send disconnect: Broken pipe\n' +
-      'rsync: [sender] write error: Broken pipe (32)\n' +
-      'rsync error: error in socket IO (code 10) at io.c(848) [sender=3.5.0]\n';
-    expect(parseErrors(text).cause).toBe('rsync: [sender] write error: Broken pipe (32)');
-    expect(parseErrors('').cause).toBe('');
   });
 });

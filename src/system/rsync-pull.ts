@@ -1,5 +1,6 @@
 import { noEnvironment, quoteForRsh } from './rsync.ts';
-import { digestItemFormat, itemFormat, parseErrors, type RsyncErrors } from './rsync-output.ts';
+import { parseErrors, type RsyncErrors } from './rsync-errors.ts';
+import { digestItemFormat, itemFormat } from './rsync-output.ts';
 import { PullTold, type PullWatcher } from './rsync-pull-told.ts';
 import { type RunningProgram, start } from './run.ts';
 import { openSlowPipe } from './slow-pipe.ts';

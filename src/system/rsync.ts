@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { parseErrors, type RsyncErrors } from './rsync-errors.ts';
 import {
-  parseErrors,
   parseItem,
   parseProgress,
   parseStats,
-  type RsyncErrors,
   type RsyncItem,
   type RsyncProgress,
   type RsyncStats,

@@ -42,29 +42,50 @@ export class SshError extends BytebackError {
 }
 
 /**
- * What ssh's messages mean. The wordings are those of OpenSSH 7 to 10; each of the kinds is shown by a test against a
- * real sshd. Whatever is not known counts as unreachable, because trying again does no harm.
+ * What ssh's messages mean, each as a whole line: what the other side prints (a banner, a program's complaint about a file) comes
+ * on the same stream and may hold any words. The wordings are those of OpenSSH 7 to 10.
+ */
+const meanings: readonly { readonly kind: SshFailureKind; readonly patterns: readonly RegExp[] }[] = [
+  {
+    kind: 'hostKeyChanged',
+    patterns: [/^@ +WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! +@$/, /^Offending [A-Z0-9-]+ key in \S.*:\d+$/],
+  },
+  {
+    kind: 'hostKeyUnknown',
+    patterns: [
+      /^Host key verification failed\.$/,
+      /^No [A-Za-z0-9-]+ host key is known for \S+ and you have requested strict checking\.$/,
+      /^(?:No matching host key|Unable to negotiate with \S+ port \d+: no matching host key) /i,
+    ],
+  },
+  {
+    kind: 'permission',
+    patterns: [
+      /^(?:[^\s"]+: )?Permission denied(?:, please try again\.| \([a-z0-9,@.-]*\)\.?)$/,
+      /^Received disconnect from \S+ port \d+:\d+: Too many authentication failures/,
+      /^@ +WARNING: UNPROTECTED PRIVATE KEY FILE! +@$/,
+      /^sign_and_send_pubkey: no mutual signature /,
+    ],
+  },
+  {
+    kind: 'configuration',
+    patterns: [
+      /^\S.*: line \d+: Bad configuration option: /,
+      /^\S.*: terminating, \d+ bad configuration options?$/,
+      /^Can't open user config file /,
+      /^Bad owner or permissions on /,
+    ],
+  },
+];
+
+/**
+ * Which kind of failure ssh speaks of; each of the kinds is shown by a test against a real sshd. Whatever is not known counts as
+ * unreachable, because trying again does no harm.
  */
 export function sshFailureKind(stderr: string): SshFailureKind {
-  if (/REMOTE HOST IDENTIFICATION HAS CHANGED|Offending .* key in/.test(stderr)) return 'hostKeyChanged';
-  if (
-    /Host key verification failed|host key is known for .* requested strict checking|No matching host key/i.test(stderr)
-  ) {
-    return 'hostKeyUnknown';
-  }
-  if (
-    /Permission denied|Too many authentication failures|UNPROTECTED PRIVATE KEY FILE|no mutual signature/.test(stderr)
-  ) {
-    return 'permission';
-  }
-  if (
-    /Bad configuration option|Can't open user config file|terminating, \d+ bad configuration|Bad owner or permissions/.test(
-      stderr,
-    )
-  ) {
-    return 'configuration';
-  }
-  return 'unreachable';
+  const lines = stderr.split(/\r?\n/).map((line) => line.trim());
+  const found = meanings.find(({ patterns }) => lines.some((line) => patterns.some((pattern) => pattern.test(line))));
+  return found?.kind ?? 'unreachable';
 }
 
 /** The line that says it: ssh puts the cause last, below banners and warnings. */

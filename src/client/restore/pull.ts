@@ -85,7 +85,7 @@ export async function pullThrough(pull: AskedPull, session: Session, log: Log, w
       bytes += ended.bytes;
       for (const name of ended.large) large.set(name.toString('latin1'), name);
       failed = failuresOf(ended, pull.directory);
-      unreadable = /Input\/output error|failed verification/.test(ended.stderr);
+      unreadable = ended.errors.unreadable;
       result = {
         kind: 'rsync',
         exitCode: ended.exitCode,

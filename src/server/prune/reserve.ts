@@ -5,7 +5,8 @@ import { balanceData } from '../../system/btrfs/balance.ts';
 import { freeSpace, syncFileSystem } from '../../system/btrfs.ts';
 import { isMissing } from '../../system/files.ts';
 import type { Log } from '../../system/log.ts';
-import { ProgramError, run } from '../../system/run.ts';
+import { isOutOfSpace } from '../../system/out-of-space.ts';
+import { run } from '../../system/run.ts';
 import type { Store } from '../store.ts';
 import { readSpace, type Space } from './space.ts';
 
@@ -100,13 +101,6 @@ async function giveUpReserve(store: Store, log: Log): Promise<boolean> {
   log.step('the reserve for a full disk is given up; it is made again when there is room');
   await syncFileSystem(store.root);
   return true;
-}
-
-/** True for a program that failed because nothing could be written any more. */
-export function isOutOfSpace(error: unknown): boolean {
-  if (error instanceof ProgramError) return /No space left on device|Disk quota exceeded/.test(error.stderr);
-  const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 /**

@@ -101,7 +101,7 @@ describe('supervising', () => {
 
   it('knows a full disk and a jail that cannot be built by their messages', async () => {
     const full = start(
-      ['sh', '-c', 'echo "rsync: write failed on \\"/data/x\\": No space left on device (28)" >&2; exit 23'],
+      ['sh', '-c', 'echo "rsync: [receiver] write failed on \\"/data/x\\": No space left on device (28)" >&2; exit 23'],
       { stderr: 'pipe' },
     );
     expect(await supervise(full, { idleTimeoutMs: 60_000, watchSpaceAt: '/' }, say)).toMatchObject({

@@ -11,6 +11,7 @@ import { createReadOnlySnapshot, syncPath } from '../../system/btrfs.ts';
 import type { Clock } from '../../system/clock.ts';
 import { isMissing, syncDirectory, writeFileAtomically } from '../../system/files.ts';
 import { tryLock } from '../../system/lock.ts';
+import { isOutOfSpace } from '../../system/out-of-space.ts';
 import { recordMended } from '../bitrot-mending.ts';
 import { recordEvent } from '../events.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
@@ -177,9 +178,8 @@ async function takeSnapshot(store: Store, record: RunRecord, snapshot: SnapshotN
 
 /** A disk that is full or fails, whatever step noticed it. */
 function fullOrElse(error: unknown): unknown {
-  const text = error instanceof BytebackError ? `${error.explanation.why}` : String(error);
   if (error instanceof BytebackError && error.exit !== 'bug') return error;
-  if (!/ENOSPC|EDQUOT|No space left on device|Disk quota exceeded/.test(text)) return error;
+  if (!isOutOfSpace(error)) return error;
   return new BytebackError(
     'storeFull',
     {

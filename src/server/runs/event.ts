@@ -2,6 +2,7 @@ import { escapeName, unescapeName } from '../../protocol/file-name.ts';
 import type { Failure } from '../../protocol/messages.ts';
 import type { ClientName, RunId } from '../../protocol/names.ts';
 import type { Clock } from '../../system/clock.ts';
+import { isOutOfSpace } from '../../system/out-of-space.ts';
 import { recordEvent } from '../events.ts';
 import type { Store } from '../store.ts';
 import { withoutAllowance } from './allowance.ts';
@@ -33,11 +34,11 @@ export async function recordTransfer(
   const write = () => withoutAllowance(store, client, () => put(store, { ...record, transfers }));
   await write().catch(async (error: unknown) => {
     // The transfer itself may have filled the disk. Unrecorded, its end would pass for that of the one before it.
-    const [{ isOutOfSpace, withLastReserves }, { inJournal }] = await Promise.all([
+    if (!isOutOfSpace(error)) throw error;
+    const [{ withLastReserves }, { inJournal }] = await Promise.all([
       import('../prune/reserve.ts'),
       import('../after-run.ts'),
     ]);
-    if (!isOutOfSpace(error)) throw error;
     await inJournal((log) => withLastReserves(store, log, write));
   });
   if (end.failure === null) return;
