@@ -21,6 +21,9 @@ import { noJail, startInJail, whyNoJail } from './sandbox/jail.ts';
 import { type JailedTask, jailedProgramArgv } from './sandbox/jailed.ts';
 import { listSnapshotNames, type Store } from './store.ts';
 
+/** The kernel takes no path of 4,096 bytes, and the snapshot comes before it. */
+const longestInOneCall = 4000;
+
 /** A look-up that takes longer is ended. */
 const lookUpTimeoutMs = 300_000;
 
@@ -49,12 +52,21 @@ export async function listVersions(
   for (const path of paths) requirePlainPath(path);
   const snapshots = await listSnapshotNames(store, client);
   if (snapshots.length === 0) return { snapshots: [], versions: [] };
-  const found = await lookUpPaths(snapshots, paths, async (argv, names) => {
-    const program = await startLookUp(store, client, argv, names, 'pipe');
-    return outputOf(program, acceptedOfXargs, mostListedBytes);
-  });
+  // What has too long a path for one call of a program is looked for in steps.
+  const isLong = (path: string) => unescapeName(path).length > longestInOneCall;
+  const found = await lookUpPaths(
+    snapshots,
+    paths.filter((path) => !isLong(path)),
+    async (argv, names) => {
+      const program = await startLookUp(store, client, argv, names, 'pipe');
+      return outputOf(program, acceptedOfXargs, mostListedBytes);
+    },
+  );
   // The target of a link is the content of a file: only a program in the jail may look at it.
-  const links = new Set(found.filter(({ type }) => type === 'link').map(({ path }) => path));
+  const links = new Set([
+    ...found.filter(({ type }) => type === 'link').map(({ path }) => path),
+    ...paths.filter(isLong),
+  ]);
   const versions = found.filter(({ path }) => !links.has(path));
   if (links.size > 0) {
     const reply = await askInJail(store, client, 'versions', { snapshots, paths: [...links] });

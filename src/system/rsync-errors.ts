@@ -163,7 +163,7 @@ const namePatterns: readonly RegExp[] = [
   /^(?:[a-z_]+: )?[lf]?listxattr\("(.*)",\d+\) failed$/,
   // rename "/data/.a.Xy12Zq" -> "a": what it is to become
   /^(?:rename|copy) ".*" -> "(.*)"$/,
-  /^(?:[a-z_]+: )?(?:sys_acl_[a-z_]+|acl_[a-z_]+)\((.*), ACL_TYPE_[A-Z]+\)$/,
+  /^(?:[a-z_]+: )?[a-z_]*acl_[a-z_]+\((.*), ACL_TYPE_[A-Z]+\)$/,
   /^[^"]*"(.*)"[^"]*$/,
 ];
 

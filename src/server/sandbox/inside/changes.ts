@@ -1,11 +1,14 @@
-import { type BigIntStats, lstatSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import * as v from 'valibot';
 import { escapeName, unescapeName } from '../../../protocol/file-name.ts';
 import { type Change, ChangesRequestSchema, maxMessageBytes } from '../../../protocol/messages.ts';
+import { statPlace } from './deep-place.ts';
 import { type ByteName, compareNames, namesOf, pathOf, sortedEntries } from './walk.ts';
 
 /** A page ends here, well below the largest message. */
 const pageBytes = maxMessageBytes / 2;
+/** Of a name, escaped. */
+const longestName = 16_384;
 
 /** One page of what differs between two snapshots below one path. */
 export async function changesInside(request: Buffer): Promise<{ changes: Change[]; next?: string }> {
@@ -15,6 +18,8 @@ export async function changesInside(request: Buffer): Promise<{ changes: Change[
   const changes: Change[] = [];
   let bytes = 0;
   for (const change of differences(roots, namesOf(unescapeName(path)), seen)) {
+    // The protocol carries no longer name: only a client of its own making has one.
+    if (change.path.length > longestName) continue;
     changes.push(change);
     bytes += Buffer.byteLength(JSON.stringify(change));
     if (bytes > pageBytes) return { changes, next: change.path };
@@ -64,7 +69,7 @@ function compare(
 ): Change | undefined {
   const stats = roots.map((root, at) => {
     if (!isIn[at]) return undefined;
-    return lstatSync(pathOf(root, names), { bigint: true, throwIfNoEntry: false });
+    return statPlace(pathOf(root, names));
   });
   const [was, is] = stats;
   const path = escapeName(pathOf('', names));

@@ -30,8 +30,8 @@ export const getfattrArgv = [
 
 /** The attribute's text for each place, in order, out of what getfattr found. */
 export function recordsIn(found: ReadonlyMap<string, string>, places: readonly Buffer[]): (string | undefined)[] {
-  // getfattr leaves away the ./ that a name begins with.
-  return places.map((place) => found.get(place.toString('latin1').replace(/^(?:\.\/)+/, '')));
+  // getfattr leaves away the ./ or / that a name begins with.
+  return places.map((place) => found.get(place.toString('latin1').replace(/^(?:(?:\.\/)+|\/+)/, '')));
 }
 
 async function getfattr(names: Buffer): Promise<Map<string, string>> {

@@ -1,7 +1,8 @@
-import { type BigIntStats, lstatSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import * as v from 'valibot';
 import { escapeName, unescapeName } from '../../../protocol/file-name.ts';
 import { FindRequestSchema, type FoundRow } from '../../../protocol/messages.ts';
+import { isDeep, openPlace, statPlace } from './deep-place.ts';
 import { readFakeStats } from './fake-stat.ts';
 import { compileGlob } from './glob.ts';
 import { describe } from './versions.ts';
@@ -9,13 +10,17 @@ import { type ByteName, compareNames, namesOf, walk } from './walk.ts';
 
 /** Attributes are read for so many at once: a program is started for each such batch. */
 const batchSize = 1000;
+/** Each entry with a long path keeps a file open until its batch is told. */
+const mostDeep = 64;
+/** The protocol carries no longer name, escaped: only a client of its own making has one. */
+const longestName = 16_384;
 
 /** Some entries whose records are being read. */
 interface Batch {
-  readonly paths: readonly ByteName[];
-  readonly stats: readonly BigIntStats[];
+  readonly entries: readonly { readonly name: string; readonly place: Place; readonly stat: BigIntStats }[];
   readonly records: Promise<(string | undefined)[]>;
 }
+type Place = ReturnType<typeof openPlace>;
 
 /**
  * What matches in one snapshot, in the order of the walk, as lines of JSON: one row each, and at last `{"ok":true}`.
@@ -35,17 +40,21 @@ export async function* findInside(request: Buffer): AsyncGenerator<string> {
   });
   let before: Batch | undefined;
   let paths: ByteName[] = [];
+  let deep = 0;
   for (const { names } of entries) {
     if (!globs.some((glob) => isBelow(names, glob.below) && glob.matches(names))) continue;
-    paths.push(`/${names.join('/')}`);
-    if (paths.length < batchSize) continue;
+    const path = `/${names.join('/')}`;
+    paths.push(path);
+    if (isDeep(Buffer.from(root + path, 'latin1'))) deep += 1;
+    if (paths.length < batchSize && deep < mostDeep) continue;
     const batch = look(root, paths);
     paths = [];
-    if (before !== undefined) yield await linesOf(root, before);
+    deep = 0;
+    if (before !== undefined) yield await linesOf(before);
     before = batch;
   }
-  if (before !== undefined) yield await linesOf(root, before);
-  if (paths.length > 0) yield await linesOf(root, look(root, paths));
+  if (before !== undefined) yield await linesOf(before);
+  if (paths.length > 0) yield await linesOf(look(root, paths));
   yield '{"ok":true}\n';
 }
 
@@ -64,19 +73,23 @@ function isBelow(names: readonly ByteName[], directory: readonly ByteName[]): bo
 }
 
 function look(root: ByteName, paths: readonly ByteName[]): Batch {
-  const places = paths.map((path) => Buffer.from(root + path, 'latin1'));
-  return { paths, records: readFakeStats(places), stats: places.map((place) => lstatSync(place, { bigint: true })) };
+  const entries = paths.flatMap((path) => {
+    const name = escapeName(Buffer.from(path, 'latin1'));
+    if (name.length > longestName) return [];
+    const place = openPlace(Buffer.from(root + path, 'latin1'));
+    const stat = statPlace(place.place);
+    if (stat === undefined) throw new Error(`ENOENT: ${name}`);
+    return [{ name, place, stat }];
+  });
+  return { entries, records: readFakeStats(entries.map(({ place }) => place.place)) };
 }
 
-async function linesOf(root: ByteName, { paths, stats, records }: Batch): Promise<string> {
+async function linesOf({ entries, records }: Batch): Promise<string> {
   const recorded = await records;
   let lines = '';
-  for (const [at, path] of paths.entries()) {
-    const place = Buffer.from(root + path, 'latin1');
-    const row: FoundRow = {
-      path: escapeName(place.subarray(root.length)),
-      ...describe(place, stats[at] as BigIntStats, recorded[at]),
-    };
+  for (const [at, { name, place, stat }] of entries.entries()) {
+    const row: FoundRow = { path: name, ...describe(place.place, stat, recorded[at]) };
+    place.close();
     lines += `${JSON.stringify(row)}\n`;
   }
   return lines;

@@ -1,6 +1,7 @@
-import { type BigIntStats, lstatSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import * as v from 'valibot';
 import { unescapeName } from '../../../protocol/file-name.ts';
+import { statPlace } from './deep-place.ts';
 import { isPlainRelative } from './separate.ts';
 import { countBadBlocks } from './unreadable.ts';
 
@@ -68,7 +69,7 @@ export async function lookInside(request: Buffer, { now = Date.now, root = '.' }
 
 function statOf(path: string): BigIntStats | 'missing' | 'damaged' {
   try {
-    return lstatSync(Buffer.from(path, 'latin1'), { bigint: true, throwIfNoEntry: false }) ?? 'missing';
+    return statPlace(Buffer.from(path, 'latin1')) ?? 'missing';
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EIO') return 'damaged';
     // A part of its path is no directory any more, or cannot be looked into.

@@ -1,8 +1,9 @@
 import { createHash, randomInt } from 'node:crypto';
-import { createReadStream, lstatSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import * as v from 'valibot';
 import { escapeName } from '../../../protocol/file-name.ts';
 import { SnapshotNameSchema } from '../../../protocol/names.ts';
+import { isDeep, openPlace, statPlace } from './deep-place.ts';
 import { parseFakeStat, readFakeStats } from './fake-stat.ts';
 import { decimalSeconds } from './versions.ts';
 import { type ByteName, pathOf, walk } from './walk.ts';
@@ -31,27 +32,34 @@ export async function pickInside(request: Buffer): Promise<{ files: PickedFile[]
   const root = `./${snapshot}/fs`;
   // More than are wanted: some turn out to be links or devices, which are plain files here.
   const drawn = draw(root, 4 * count);
+  // What has too long a path for one call is asked for its record alone: each keeps a file open meanwhile.
   const places = drawn.map((names) => pathOf(root, names));
-  const records = await readFakeStats(places);
+  const records = await readFakeStats(places.map((place) => (isDeep(place) ? Buffer.from(root) : place)));
   const files: PickedFile[] = [];
   let leftBytes = maxBytes;
   for (const [at, names] of drawn.entries()) {
     if (files.length >= count) break;
     const place = places[at] as Buffer;
-    const stat = lstatSync(place, { bigint: true });
-    const record = records[at];
-    const isFile = record === undefined || ((parseFakeStat(record)?.mode ?? 0) & 0o170000) === 0o100000;
-    if (!stat.isFile() || !isFile || stat.size > leftBytes) continue;
-    leftBytes -= Number(stat.size);
-    files.push({
-      path: escapeName(pathOf('', names)),
-      sizeBytes: Number(stat.size),
-      mtime: decimalSeconds(stat.mtimeNs),
-      sha256: await digestOf(place),
-    });
+    const path = escapeName(pathOf('', names));
+    const stat = statPlace(place);
+    if (!stat?.isFile() || stat.size > leftBytes || path.length > longestName) continue;
+    const reached = openPlace(place);
+    try {
+      const record = isDeep(place) ? (await readFakeStats([reached.place]))[0] : records[at];
+      const isFile = record === undefined || ((parseFakeStat(record)?.mode ?? 0) & 0o170000) === 0o100000;
+      if (!isFile) continue;
+      leftBytes -= Number(stat.size);
+      const sha256 = await digestOf(reached.place);
+      files.push({ path, sizeBytes: Number(stat.size), mtime: decimalSeconds(stat.mtimeNs), sha256 });
+    } finally {
+      reached.close();
+    }
   }
   return { files };
 }
+
+/** The protocol carries no longer name, escaped. */
+const longestName = 16_384;
 
 /** So many names by lot, in the order of the lot, in memory for just these: each new one takes the place of one before. */
 function draw(root: ByteName, count: number): ByteName[][] {

@@ -1,6 +1,7 @@
-import { type BigIntStats, closeSync, constants, lstatSync, openSync, readSync } from 'node:fs';
+import { type BigIntStats, closeSync, constants, openSync, readSync } from 'node:fs';
 import * as v from 'valibot';
 import { escapeName } from '../../../protocol/file-name.ts';
+import { atPlace, statPlace } from './deep-place.ts';
 import { type ByteName, sortedEntries } from './walk.ts';
 
 /** What is asked: which files of some states of one client the disk does not give, the newest state first. */
@@ -77,12 +78,12 @@ function* filesIn(root: ByteName): Generator<{ path: ByteName; stat: BigIntStats
 
 function* fileAt(root: ByteName, path: ByteName): Generator<{ path: ByteName; stat: BigIntStats | undefined }> {
   try {
-    const stat = lstatSync(Buffer.from(root + path, 'latin1'), { bigint: true, throwIfNoEntry: false });
+    const stat = statPlace(Buffer.from(root + path, 'latin1'));
     // `current` may be written to meanwhile.
     if (stat?.isFile()) yield { path, stat };
   } catch (error) {
-    if (isLost(error)) yield { path, stat: undefined };
-    else if ((error as NodeJS.ErrnoException).code !== 'ENAMETOOLONG') throw error;
+    if (!isLost(error)) throw error;
+    yield { path, stat: undefined };
   }
 }
 
@@ -92,7 +93,7 @@ function isLost(error: unknown): boolean {
 
 function isSame(stat: BigIntStats, other: ByteName): boolean {
   try {
-    const there = lstatSync(Buffer.from(other, 'latin1'), { bigint: true, throwIfNoEntry: false });
+    const there = statPlace(Buffer.from(other, 'latin1'));
     return there !== undefined && there.ino === stat.ino && there.ctimeNs === stat.ctimeNs;
   } catch {
     // Whatever stands there, it is not known to be the same.
@@ -117,7 +118,8 @@ export function countBadBlocks(
   if (stat.size > mostBytesOf(stat)) return undefined;
   let file: number;
   try {
-    file = openSync(Buffer.from(path, 'latin1'), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    file = atPlace(Buffer.from(path, 'latin1'), (place) => openSync(place, flags));
   } catch (error) {
     return isLost(error) ? 1 : undefined;
   }

@@ -1,10 +1,10 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { lstat } from 'node:fs/promises';
+import { type BigIntStats, closeSync, constants, openSync, readSync } from 'node:fs';
 import * as v from 'valibot';
 import { escapeName, unescapeName } from '../../../protocol/file-name.ts';
 import type { Version } from '../../../protocol/messages.ts';
 import { SnapshotNameSchema } from '../../../protocol/names.ts';
 import { isMissing } from '../../../system/files.ts';
+import { openPlace, statPlace } from './deep-place.ts';
 import { parseFakeStat, readFakeStats } from './fake-stat.ts';
 
 /** What is asked: every path in every snapshot. The snapshots are the directories of the jail's one directory. */
@@ -26,22 +26,44 @@ export async function versionsInside(request: Buffer): Promise<{ versions: Versi
       snapshot,
       place: Buffer.concat([Buffer.from(`./${snapshot}/fs`), unescapeName(path)]),
     }));
-    const found = await Promise.all(places.map(async (at) => ({ ...at, stat: await lookAt(at.place) })));
-    const there = found.filter((one) => one.stat !== undefined);
-    const fakeStats = await readFakeStats(there.map((one) => one.place));
-    for (const [at, { snapshot, place, stat }] of there.entries()) {
-      if (stat !== undefined) versions.push({ snapshot, path, ...describe(place, stat, fakeStats[at]) });
-    }
+    for (const some of partsOf(places, mostAtOnce)) versions.push(...(await lookAtAll(path, some)));
   }
   return { versions };
 }
 
-export type BigStat = Awaited<ReturnType<typeof statOf>>;
-const statOf = (place: Buffer) => lstat(place, { bigint: true });
+/** Each with a long path keeps a file open. */
+const mostAtOnce = 64;
 
-async function lookAt(place: Buffer): Promise<BigStat | undefined> {
+interface AskedPlace {
+  readonly snapshot: Version['snapshot'];
+  readonly place: Buffer;
+}
+
+function* partsOf<T>(all: readonly T[], length: number): Generator<readonly T[]> {
+  for (let at = 0; at < all.length; at += length) yield all.slice(at, at + length);
+}
+
+async function lookAtAll(path: string, asked: readonly AskedPlace[]): Promise<Version[]> {
+  const there = asked.flatMap(({ snapshot, place }) => {
+    const found = lookAt(place);
+    return found === undefined ? [] : [{ snapshot, ...found }];
+  });
   try {
-    return await statOf(place);
+    const fakeStats = await readFakeStats(there.map(({ reached }) => reached.place));
+    return there.map(({ snapshot, reached, stat }, at) => ({
+      snapshot,
+      path,
+      ...describe(reached.place, stat, fakeStats[at]),
+    }));
+  } finally {
+    for (const { reached } of there) reached.close();
+  }
+}
+
+function lookAt(place: Buffer): { stat: BigIntStats; reached: ReturnType<typeof openPlace> } | undefined {
+  try {
+    const stat = statPlace(place);
+    return stat === undefined ? undefined : { stat, reached: openPlace(place) };
   } catch (error) {
     if (
       isMissing(error) ||
@@ -65,7 +87,7 @@ export function describe(
 }
 
 /** What is known of a stored file without looking into it. */
-export type StoredStat = Readonly<Pick<BigStat, 'mode' | 'uid' | 'gid' | 'size' | 'mtimeNs'>>;
+export type StoredStat = Readonly<Pick<BigIntStats, 'mode' | 'uid' | 'gid' | 'size' | 'mtimeNs'>>;
 
 /** The same without the target of a link, for which the stored file must be read. */
 export function describeWithoutTarget(

@@ -1,4 +1,5 @@
 import { type Dir, opendirSync } from 'node:fs';
+import { atPlace } from './deep-place.ts';
 
 /** The bytes of one name, one character each (latin1): half the memory of a Buffer, and compared like bytes. */
 export type ByteName = string;
@@ -42,15 +43,15 @@ export interface Listed {
   readonly directories: ReadonlySet<ByteName>;
 }
 
-/** What is in a directory; nothing for what is none, cannot be read or has too long a path. */
+/** What is in a directory, however long its path is; nothing for what is none or cannot be read. */
 export function sortedEntries(path: Buffer): Listed {
   const names: ByteName[] = [];
   const directories = new Set<ByteName>();
   let directory: Dir;
   try {
-    directory = opendirSync(path, { encoding: 'latin1', bufferSize: 256 });
+    directory = atPlace(path, (place) => opendirSync(place, { encoding: 'latin1', bufferSize: 256 }));
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'EACCES', 'ENAMETOOLONG'].includes((error as NodeJS.ErrnoException).code ?? ''))
+    if (['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? ''))
       return { names, directories };
     throw error;
   }
