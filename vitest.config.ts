@@ -77,11 +77,23 @@ export default defineConfig({
         },
       },
       {
+        // A busy source that rests, for as many rounds as are asked for: `npm run test:judge`.
+        test: {
+          name: 'judge',
+          include: ['test/judge/**/*.test.ts'],
+          globalSetup: ['test/helpers/only-on-a-private-machine.ts'],
+          setupFiles: ['test/helpers/to-exit-with.ts'],
+          fileParallelism: false,
+          sequence: { groupOrder: 7 },
+          hookTimeout: 300_000,
+        },
+      },
+      {
         // As root on a private machine, one file after the other: they share its users, its sshd, its /etc.
         // Start them with `npm run test:integration`.
         test: {
           name: 'integration',
-          include: ['test/integration/**/*.test.ts'],
+          include: ['test/integration/**/*.test.ts', 'test/judge/**/*.test.ts'],
           globalSetup: ['test/helpers/only-on-a-private-machine.ts'],
           setupFiles: ['test/helpers/to-exit-with.ts'],
           fileParallelism: false,

@@ -6,6 +6,8 @@ export interface Change {
   readonly path: string;
   readonly before?: Entry;
   readonly after?: Entry;
+  /** The store is not known to have what the last run saw: compared by content, whatever size and time say. */
+  readonly doubtful?: boolean;
 }
 
 /** What a tree holds. */
@@ -79,7 +81,7 @@ export function planSending(changes: readonly Change[], large: LargeFiles): Send
   let bytes = 0;
   let listedBytes = 0;
   let deleted = 0;
-  for (const { path, before, after } of changes) {
+  for (const { path, before, after, doubtful } of changes) {
     if (after === undefined) {
       deleted += 1;
       // Only the topmost of what is gone is named; rsync takes the rest along.
@@ -91,8 +93,9 @@ export function planSending(changes: readonly Change[], large: LargeFiles): Send
       continue;
     }
     listedBytes += after.sizeBytes;
-    const looksSame = before?.type === 'f' && before.sizeBytes === after.sizeBytes && before.mtime === after.mtime;
-    if (!looksSame) bytes += Math.round(after.sizeBytes / Math.max(1, after.links));
+    const isSameByTime = before?.type === 'f' && before.sizeBytes === after.sizeBytes && before.mtime === after.mtime;
+    const looksSame = isSameByTime || doubtful === true;
+    if (!isSameByTime || doubtful) bytes += Math.round(after.sizeBytes / Math.max(1, after.links));
     if (after.links === 1 && before?.type === 'f' && before.links === 1 && after.sizeBytes >= large.fromBytes) {
       const blockSizeBytes = large.blockSizeFor(after.sizeBytes);
       const key = `${blockSizeBytes} ${looksSame}`;

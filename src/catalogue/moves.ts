@@ -13,9 +13,11 @@ export interface Move {
  * Finds what was only renamed. A directory is known by its inode; a file with one name by inode, size and mtime. Inodes are
  * used again, so that a move is a hint and no more: what it brings into place is compared like everything else.
  *
+ * What is unsettled may not be there on the server, and is no source.
+ *
  * Moves are told with the topmost only: what moved along inside a directory needs no move of its own.
  */
-export function findMoves(changes: readonly Change[]): Move[] {
+export function findMoves(changes: readonly Change[], unsettled: ReadonlySet<string> = new Set()): Move[] {
   const directories = new Map<string, Entry>();
   const files = new Map<string, Entry>();
   /** Paths where the same inode stands as before: something that was moved away and back again, or just changed. */
@@ -24,7 +26,10 @@ export function findMoves(changes: readonly Change[]): Move[] {
     if (before === undefined) continue;
     if (after !== undefined && after.inode === before.inode && after.type === before.type) {
       stayed.push(path);
-    } else if (before.type === 'd') {
+      continue;
+    }
+    if (unsettled.has(path)) continue;
+    if (before.type === 'd') {
       directories.set(before.inode, before);
     } else if (before.type === 'f' && before.links === 1 && before.sizeBytes > 0) {
       files.set(before.inode, before);
@@ -113,7 +118,14 @@ export function changesAfter(changes: readonly Change[], moves: readonly Move[])
   return left;
 }
 
-/** Where something stands after the moves; undefined when a move's target took its place. */
+/** Where things stand after the moves; those whose place a move's target took are left out. */
+export function placesAfter(paths: Iterable<string>, moves: readonly Move[]): string[] {
+  const byFrom = new Map(moves.map((move) => [move.from, move]));
+  const targets = new Set(moves.map(({ to }) => to));
+  return [...paths].map((path) => placeAfter(path, byFrom, targets)).filter((place) => place !== undefined);
+}
+
+/** The same of one. */
 function placeAfter(path: string, byFrom: ReadonlyMap<string, Move>, targets: ReadonlySet<string>): string | undefined {
   // The deepest move decides: it is pulled out before what lies around it goes.
   const carrying = upwards(path)

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { entriesAfter } from './part.ts';
+import { entriesAfter, entriesAt } from './part.ts';
 
 let directory: string;
 let file: string;
@@ -32,6 +32,14 @@ describe('a part of a catalogue', () => {
       expect(entriesFrom(paths[index] ?? '', 2).found).toEqual(paths.slice(index + 1, index + 3));
     }
     expect(entriesFrom('/d000500/a name that is not there', 1).found).toEqual(['/d000500/some longer name']);
+  });
+
+  it('is found by its paths, those that are not there left out', () => {
+    const some = paths.filter((_, index) => index % 37 === 0 || index > 19_990);
+    const asked = [...some, '', '/', '/d', '/d000500', '/d000500/some longer nam', '/e', '/\xff'].toReversed();
+    expect([...entriesAt(file, asked).keys()].sort()).toEqual(some);
+    expect(entriesAt(file, paths).size).toBe(paths.length);
+    expect(entriesAt(file, []).size).toBe(0);
   });
 
   it('ends at the end', () => {

@@ -4,6 +4,8 @@ import { type Entry, parseRecord, pathEnd } from './record.ts';
 
 /** Bytes that are read to find a record. */
 const windowBytes = 64 * 1024;
+/** Bytes that are read at once where all is. */
+const pieceBytes = 1024 * 1024;
 
 /**
  * Tells the entries of a file of sorted records whose paths come after a given one, until `visit` says that it is enough.
@@ -56,4 +58,37 @@ function recordAt(handle: number, offset: number): { start: number; text: string
   if (begin === 0 || begin >= text.length) return undefined;
   const end = text.indexOf('\0', begin);
   return { start: offset + begin, text: text.slice(begin, end < 0 ? undefined : end) };
+}
+
+/** The entries of some paths in a file of sorted records, by path. It is read once; only what is asked for is understood. */
+export function entriesAt(file: string, paths: Iterable<string>): Map<string, Entry> {
+  const keys = [...paths].map((path) => `${path}${pathEnd}`).sort();
+  const found = new Map<string, Entry>();
+  const handle = openSync(file, 'r');
+  try {
+    // Each piece begins with the NUL that ends the record before it.
+    let bytes: Buffer = Buffer.from([0]);
+    for (let at = 0; at < keys.length; ) {
+      const piece = Buffer.allocUnsafe(pieceBytes);
+      const length = readSync(handle, piece, 0, piece.length, null);
+      bytes = Buffer.concat([bytes, piece.subarray(0, length)]);
+      const end = length === 0 ? bytes.length : bytes.lastIndexOf(0);
+      if (end > 0) {
+        const last = length === 0 ? undefined : bytes.toString('latin1', bytes.lastIndexOf(0, end - 1) + 1, end);
+        for (let from = 0; at < keys.length && (last === undefined || (keys[at] ?? '') <= last); at += 1) {
+          const begin = bytes.indexOf(`\0${keys[at]}`, from, 'latin1');
+          if (begin < 0 || begin >= end) continue;
+          const recordEnd = bytes.indexOf(0, begin + 1);
+          const entry = recordEnd < 0 ? undefined : parseRecord(bytes.toString('latin1', begin + 1, recordEnd));
+          if (entry !== undefined) found.set(entry.path, entry);
+          from = begin;
+        }
+        bytes = bytes.subarray(end);
+      }
+      if (length === 0) break;
+    }
+  } finally {
+    closeSync(handle);
+  }
+  return found;
 }

@@ -1,5 +1,5 @@
 /**
- * One entry of a catalogue, as find prints it: `PATH \x01 TYPE SIZE MTIME CTIME INODE LINKS MODE UID GID`, ended by NUL. Sorted by
+ * One entry of a catalogue, as find prints it: `PATH \x01 TYPE SIZE MTIME CTIME DEVICE:INODE LINKS MODE UID GID`, ended by NUL. Sorted by
  * its bytes, because \x01 comes before every byte that names hold as a rule. Pure.
  *
  * Paths are byte strings: one character a byte (latin1).
@@ -9,7 +9,7 @@
 export const pathEnd = '\x01';
 
 /** What find is told to print (its -printf). */
-export const recordFormat = '%p\\001%y %s %T@ %C@ %i %n %m %U %G\\0';
+export const recordFormat = '%p\\001%y %s %T@ %C@ %D:%i %n %m %U %G\\0';
 
 /** One entry of a tree. */
 export interface Entry {
@@ -21,6 +21,7 @@ export interface Entry {
   /** Seconds since 1970 as find writes them, to the nanosecond: only compared, never reckoned with. */
   readonly mtime: string;
   readonly ctime: string;
+  /** The number of the device, a colon, the inode: two file systems use the same inodes. See devices.ts for what the number means. */
   readonly inode: string;
   readonly links: number;
   /** Mode, owner and group in one text. */
@@ -54,4 +55,11 @@ export function formatRecord(entry: Entry): string {
 /** The directory that a path lies in. */
 export function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf('/')) || '/';
+}
+
+/** A time as find writes it (%T@, %C@): whole seconds towards the past, then nanoseconds and a zero. */
+export function findTime(ns: bigint): string {
+  const billion = 1_000_000_000n;
+  const fraction = ((ns % billion) + billion) % billion;
+  return `${(ns - fraction) / billion}.${String(fraction).padStart(9, '0')}0`;
 }

@@ -1,11 +1,14 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
-import { lstat, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type Devices, readDevices } from '../system/devices.ts';
 import { openPipe } from '../system/fifo.ts';
 import type { MountSpace } from '../system/mount-space.ts';
+import type { KernelMount } from '../system/mountinfo.ts';
 import { type RunningProgram, start } from '../system/run.ts';
 import { isCacheTag } from './cachedir.ts';
 import type { ByteSource } from './compare.ts';
+import { entryNow } from './entry-now.ts';
 import { parseFindSays, type Unlooked } from './find-says.ts';
 import { formatRecord, parentOf, pathEnd, recordFormat } from './record.ts';
 
@@ -21,6 +24,8 @@ export interface ScanInput {
   readonly workDirectory: string;
   /** Where the tree is looked at. */
   readonly space: MountSpace;
+  /** What is mounted, as the kernel says. */
+  readonly mounts: readonly KernelMount[];
   readonly signal?: AbortSignal;
   /** Told now and then how many bytes of records there are. */
   readonly onProgress?: (recordBytes: number) => void;
@@ -34,6 +39,8 @@ export interface Scan {
   readonly beganAt: number;
   /** Directories with a valid CACHEDIR.TAG; never a start itself, because that would empty the run. */
   readonly cacheDirectories: readonly string[];
+  /** What the device numbers in its records mean. */
+  readonly devices: Devices;
   /** What could not be looked at, or not to its end. */
   readonly unlooked: readonly Unlooked[];
   /** Put before a path, it leads to where the tree was seen; see MountSpace. */
@@ -54,9 +61,10 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
   const beganAt = Date.now() / 1000;
   const file = join(input.workDirectory, 'scan');
   const tags = join(input.workDirectory, 'tags');
+  const subvolumes = join(input.workDirectory, 'subvolumes');
   const signal = input.signal === undefined ? {} : { signal: input.signal };
   const ways = join(input.workDirectory, 'ways');
-  await writeFile(ways, await wayRecords(input.ways, input.space.root), { mode: 0o600 });
+  await writeFile(ways, wayRecords(input.ways, input.space.root), { mode: 0o600 });
   const pipe = await openPipe(join(input.workDirectory, 'found'));
   const programs: RunningProgram[] = [];
   try {
@@ -66,7 +74,7 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
       ...signal,
     });
     programs.push(sort);
-    const find = start([...input.space.enter, ...findArgv(input, tags)] as [string, ...string[]], {
+    const find = start([...input.space.enter, ...findArgv(input, { tags, subvolumes })] as [string, ...string[]], {
       stdout: pipe.writeFd,
       stderr: 'pipe',
       cwd: '/',
@@ -86,11 +94,22 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
     const incomplete = found.exitCode > 1 ? `find exited ${found.exitCode}` : unknown;
     const { root } = input.space;
     const cacheDirectories = await readTags(tags, input.starts, root);
-    return { file, beganAt, cacheDirectories, unlooked, root, ...(incomplete === undefined ? {} : { incomplete }) };
+    const devices = await readDevices(topsOf(input, readFileSync(subvolumes, 'latin1')), input.mounts, root);
+    const known = { file, beganAt, cacheDirectories, devices, unlooked, root };
+    return { ...known, ...(incomplete === undefined ? {} : { incomplete }) };
   } finally {
     pipe.close();
     for (const program of programs) program.kill('SIGKILL');
   }
+}
+
+/** Where another device may begin: the starts, what is mounted below them, the tops of subvolumes. */
+function topsOf({ starts, pruned, mounts }: ScanInput, subvolumes: string): string[] {
+  const within = (path: string, place: string) => path === place || path.startsWith(place === '/' ? '/' : `${place}/`);
+  const mounted = mounts
+    .map(({ path }) => path)
+    .filter((path) => starts.some((start) => within(path, start)) && !pruned.some((place) => within(path, place)));
+  return [...new Set([...starts, ...mounted, ...subvolumes.split('\0').filter((path) => path !== '')])];
 }
 
 const progressMs = 500;
@@ -109,32 +128,24 @@ function tellProgress(pid: number, tell: ScanInput['onProgress']): () => void {
 }
 
 /** The records of the ways. */
-async function wayRecords(ways: readonly string[], root: string): Promise<Buffer> {
+function wayRecords(ways: readonly string[], root: string): Buffer {
   const records: string[] = [];
   for (const path of ways) {
-    const stats = await lstat(Buffer.from(root + path, 'latin1'), { bigint: true });
-    const seconds = (ns: bigint) => `${ns / 1_000_000_000n}.${String(ns % 1_000_000_000n).padStart(9, '0')}0`;
-    const record = formatRecord({
-      path,
-      type: 'd',
-      sizeBytes: Number(stats.size),
-      mtime: seconds(stats.mtimeNs),
-      ctime: seconds(stats.ctimeNs),
-      inode: String(stats.ino),
-      links: Number(stats.nlink),
-      rights: `${(Number(stats.mode) & 0o7777).toString(8)} ${stats.uid} ${stats.gid}`,
-    });
-    records.push(`${record}\0`);
+    const entry = entryNow(path, root);
+    if (entry?.type !== 'd') throw new Error(`${path} was a directory a moment ago`);
+    records.push(`${formatRecord(entry)}\0`);
   }
   return Buffer.from(records.join(''), 'latin1');
 }
 
-function findArgv(input: ScanInput, tags: string): [string, ...string[]] {
+function findArgv(input: ScanInput, { tags, subvolumes }: { tags: string; subvolumes: string }): [string, ...string[]] {
   const prune = input.pruned.flatMap((path, index) => [...(index === 0 ? [] : ['-o']), '-path', findPattern(path)]);
   return [
     'find',
     ...input.starts.map((path) => Buffer.from(path, 'latin1').toString('utf8')),
     ...(prune.length === 0 ? [] : ['(', ...prune, ')', '-prune', '-printf', recordFormat, '-o']),
+    // Each subvolume of btrfs is a device of its own, and 256 the inode of its top.
+    ...['-type', 'd', '-inum', '256', '-fprint0', subvolumes, '-printf', recordFormat, '-o'],
     ...['-type', 'f', '-name', 'CACHEDIR.TAG', '-fprint0', tags, '-printf', recordFormat, '-o'],
     '-printf',
     recordFormat,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { link, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import * as v from 'valibot';
@@ -10,13 +10,15 @@ import { syncDirectory, writeFileAtomically } from '../system/files.ts';
  * records (`catalogue-RUN`), and beside them what they mean (`catalogue-RUN.json`).
  */
 const MetaSchema = v.object({
-  format: v.literal(1),
+  format: v.literal(2),
   /** The run whose tree it describes: the generation of `current` on the server. */
   run: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
   /** Identity of the rules: with other rules other paths count, and only a full walk knows which. */
   rules: v.string(),
   /** Left out because of their CACHEDIR.TAG (byte strings): with them the rules of that run can be made again. */
   cacheDirectories: v.optional(v.array(v.string()), []),
+  /** What the device numbers in the records mean (see system/devices.ts). */
+  devices: v.object({ bootId: v.string(), names: v.record(v.string(), v.string()) }),
   sizeBytes: v.number(),
   crc32: v.number(),
   files: v.number(),
@@ -87,7 +89,7 @@ export async function lookUpCatalogues(stateDir: string): Promise<Kept> {
   return { catalogues: found.sort((a, b) => b.writtenAt - a.writtenAt).map(({ catalogue }) => catalogue), damaged };
 }
 
-/** Moves a scan's file into place as the catalogue of a run; those of older runs stay until `forgetOthers`. */
+/** Makes a scan's file the catalogue of a run; those of older runs stay until `forgetOthers`. */
 export async function saveCatalogue(
   stateDir: string,
   scanFile: string,
@@ -95,9 +97,11 @@ export async function saveCatalogue(
 ): Promise<void> {
   const file = join(stateDir, `${prefix}${meta.run}`);
   const [{ size }, checksum] = [await stat(scanFile), await checksumOf(scanFile)];
-  await rename(scanFile, file);
+  // The scan stays as well: a run that is prepared anew compares with it once more.
+  await rm(file, { force: true });
+  await link(scanFile, file);
   await syncDirectory(stateDir);
-  const text = JSON.stringify({ format: 1, ...meta, sizeBytes: size, crc32: checksum } satisfies CatalogueMeta);
+  const text = JSON.stringify({ format: 2, ...meta, sizeBytes: size, crc32: checksum } satisfies CatalogueMeta);
   await writeFileAtomically(`${file}.json`, `${text}\n`, { mode: 0o600 });
 }
 

@@ -1,14 +1,14 @@
-import { lstatSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Change, changeOf, count, planSending, type SendPlan, type Totals } from '../catalogue/changes.ts';
 import { compareCatalogues, eachRecord } from '../catalogue/compare.ts';
-import { changesAfter, findMoves, type Move } from '../catalogue/moves.ts';
-import { type Entry, parseRecord } from '../catalogue/record.ts';
+import { translated, translation } from '../catalogue/devices.ts';
+import { changesAfter, findMoves, type Move, placesAfter } from '../catalogue/moves.ts';
+import { entriesAt } from '../catalogue/part.ts';
+import { type Entry, parentOf, parseRecord } from '../catalogue/record.ts';
 import { isOrderable, openSource, type Scan } from '../catalogue/scan.ts';
 import type { Catalogue } from '../catalogue/store.ts';
 import type { Taken } from '../catalogue/taken.ts';
-import { isMissing } from '../system/files.ts';
 import { blockSizeFor } from '../system/rsync.ts';
 
 /** Files from this size on are sent in place when they have one name here and there. */
@@ -20,14 +20,13 @@ const mostChanges = 400_000;
 /** What changed this shortly before a scan began could change again without a new time. */
 const settlingSeconds = 2;
 
-/** More unsettled paths than this are not worth remembering. */
-const mostUnsettled = 100_000;
-
 /** What a run sends when it knows what the server has. */
 export interface ChangePlan {
   readonly totals: Totals;
   readonly moves: readonly Move[];
   readonly send: SendPlan;
+  /** Every path that differs when the moves are replayed. */
+  readonly left: readonly string[];
   /** Every file that differs in anything from what it was, moved or not: what is compared by checksum in a full walk. */
   readonly touched: readonly string[];
   /** Every path that was there before and differs in anything from what it was, moved or not. */
@@ -54,9 +53,6 @@ export function planChanges(
 ): ChangePlan | NoChangePlan {
   const totals: Totals = { files: catalogue.files, bytes: catalogue.bytes };
   const changes: Change[] = [];
-  const seen = new Set<string>();
-  const unsettledBefore = new Set(catalogue.unsettled);
-  const unsettled: string[] = [];
   let why: string | undefined;
   const note = (oldRecord: string | undefined, newRecord: string | undefined) => {
     if (why !== undefined) return;
@@ -71,16 +67,16 @@ export function planChanges(
     if (isKept(path)) return;
     const change = changeOf(taken, before, after);
     if (change === undefined) return;
-    if (change.after !== undefined && isUnsettled(change.after, scan)) unsettled.push(path);
     count(totals, change.before, -1);
     count(totals, change.after, 1);
     changes.push(change);
-    if (unsettledBefore.has(path)) seen.add(path);
     if (changes.length > mostChanges) why = `more than ${mostChanges} files and directories changed`;
   };
   const [before, after] = [openSource(catalogue.file), openSource(scan.file)];
+  const translate = translation(catalogue.devices, scan.devices);
+  const old = translate === undefined ? before.next : translated(before.next, translate);
   try {
-    compareCatalogues(before.next, after.next, {
+    compareCatalogues(old, after.next, {
       gone: (record) => note(record, undefined),
       added: (record) => note(undefined, record),
       changed: (oldRecord, newRecord) => note(oldRecord, newRecord),
@@ -90,24 +86,57 @@ export function planChanges(
     after.close();
   }
   if (why !== undefined) return { why };
-  for (const path of catalogue.unsettled) {
-    if (isKept(path)) unsettled.push(path);
-    // Of what is left out not even the mount point is looked at: that alone can wait for ever.
-    if (isKept(path) || seen.has(path) || !(taken(path, false) || taken(path, true))) continue;
-    const entry = statEntry(path, scan.root);
-    if (entry === undefined || !taken(path, entry.type === 'd')) continue;
-    // As if its time had changed: it is compared by checksum.
-    changes.push({ path, before: { ...entry, ctime: '' }, after: entry });
-    if (isUnsettled(entry, scan)) unsettled.push(path);
-  }
-  const touched = changes.filter(({ after }) => after?.type === 'f').map(({ path }) => path);
-  const moves = findMoves(changes);
-  const left = changesAfter(changes, moves);
+  const moves = findMoves(changes, new Set(catalogue.unsettled));
+  const doubts = placesAfter(catalogue.unsettled, moves);
+  const left = withDoubts(
+    changesAfter(changes, moves),
+    doubts.filter((path) => !isKept(path)),
+    scan,
+    taken,
+  );
+  const all = [...changes, ...left.filter(({ doubtful }) => doubtful)];
+  const fresh = all.filter(({ after }) => after !== undefined && isUnsettled(after, scan));
   const send = planSending([...left, ...otherNames(left, scan, taken)], { fromBytes: largeBytes, blockSizeFor });
-  const differing = changes.filter(({ before }) => before !== undefined).map(({ path }) => path);
-  const added = changes.filter(({ before }) => before === undefined).map(({ path }) => path);
-  return { totals, moves, send, touched, differing, added, unsettled };
+  const pathsOf = (some: readonly Change[]) => [...new Set(some.map(({ path }) => path))];
+  return {
+    totals,
+    moves,
+    send,
+    left: pathsOf(left),
+    touched: pathsOf(all.filter(({ after }) => after?.type === 'f')),
+    differing: pathsOf(all.filter(({ before }) => before !== undefined)),
+    added: pathsOf(changes.filter(({ before }) => before === undefined)),
+    unsettled: [...new Set([...pathsOf(fresh), ...doubts.filter(isKept)])],
+  };
 }
+
+/**
+ * The changes, and besides what the last run left unsettled: it is compared by content where the client has it, and deleted on the
+ * server where it has not.
+ */
+function withDoubts(left: readonly Change[], unsettled: readonly string[], scan: Scan, taken: Taken): Change[] {
+  if (unsettled.length === 0) return [...left];
+  const doubts = new Set(unsettled);
+  const known = new Set(left.map(({ path }) => path));
+  const asked = new Set(unsettled.flatMap((path) => [path, parentOf(path)]));
+  const scanned = entriesAt(scan.file, asked);
+  const changes = left.map((change) => (doubts.has(change.path) ? { ...change, doubtful: true } : change));
+  for (const path of doubts) {
+    if (known.has(path)) continue;
+    const entry = scanned.get(path);
+    if (entry !== undefined) {
+      if (taken(path, entry.type === 'd')) changes.push({ path, before: entry, after: entry, doubtful: true });
+      continue;
+    }
+    // rsync deletes along what lay in a directory that is none any more, and complains of a path through a file.
+    if (scanned.get(parentOf(path))?.type !== 'd' || !(taken(path, false) || taken(path, true))) continue;
+    changes.push({ path, before: { ...nothingKnown, path }, doubtful: true });
+  }
+  return changes;
+}
+
+/** Something that the server has at a path, and the scan has not. */
+const nothingKnown = { type: 'f', sizeBytes: 0, mtime: '', ctime: '', inode: '', links: 1, rights: '' } as const;
 
 /**
  * The names of files with several names of which a new one has to be sent: rsync can only link what it is given together. As
@@ -117,11 +146,11 @@ function otherNames(left: readonly Change[], scan: Scan, taken: Taken): Change[]
   const listed = new Map<string, number>();
   const wanted = new Set<string>();
   const paths = new Set<string>();
-  for (const { path, before, after } of left) {
+  for (const { path, before, after, doubtful } of left) {
     if (after?.type !== 'f' || after.links < 2) continue;
     paths.add(path);
     listed.set(after.inode, (listed.get(after.inode) ?? 0) + 1);
-    if (before?.inode !== after.inode) wanted.add(after.inode);
+    if (doubtful || before?.inode !== after.inode) wanted.add(after.inode);
   }
   for (const { after } of left) {
     if (after !== undefined && (listed.get(after.inode) ?? 0) >= after.links) wanted.delete(after.inode);
@@ -143,27 +172,6 @@ function otherNames(left: readonly Change[], scan: Scan, taken: Taken): Change[]
 
 function isUnsettled(entry: Entry, scan: Scan): boolean {
   return Number(entry.ctime) >= scan.beganAt - settlingSeconds;
-}
-
-/** What now stands at a path, as far as it matters for how it is sent. */
-function statEntry(path: string, root: string): Entry | undefined {
-  try {
-    const stats = lstatSync(Buffer.from(root + path, 'latin1'), { bigint: true });
-    const type = stats.isFile() ? 'f' : stats.isDirectory() ? 'd' : 'o';
-    return {
-      path,
-      type,
-      sizeBytes: Number(stats.size),
-      mtime: String(stats.mtimeNs),
-      ctime: String(Number(stats.ctimeNs) / 1e9),
-      inode: String(stats.ino),
-      links: Number(stats.nlink),
-      rights: '',
-    };
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
 }
 
 /** Large files of one block size, as a file of NUL-separated paths relative to the root. */
@@ -234,7 +242,6 @@ export async function planWalk(
   } finally {
     source.close();
   }
-  if (unsettled.length > mostUnsettled) notKept ??= 'too much changed just before the scan';
   const lists = [...large].map(([blockSizeBytes, { path, files }]) => ({ blockSizeBytes, path, files }));
   return {
     totals,

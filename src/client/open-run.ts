@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { forgetOthers, saveCatalogue } from '../catalogue/store.ts';
-import { escapeName, unescapeName } from '../protocol/file-name.ts';
+import { escapeName } from '../protocol/file-name.ts';
 import {
   type CompleteRequest,
   type HookOutcome,
@@ -164,8 +164,9 @@ async function complete(
       run,
       rules: plan.identity,
       cacheDirectories: [...plan.scan.cacheDirectories],
-      ...totals,
-      unsettled: [...new Set([...sent.unsettled, ...sent.unread.map(bytesOf)])],
+      devices: plan.scan.devices,
+      ...sent.scanned,
+      unsettled: [...sent.unsettled],
       doubtful: [...doubtfulOf(plan, generation), ...(sent.doubtful ?? [])],
       fullWalkAt: since?.catalogue.fullWalkAt ?? now,
       checkedUpTo: sent.check?.checkedUpTo ?? '',
@@ -234,11 +235,6 @@ function withKept({ kept }: Plan, unread: readonly Unread[]): Unread[] {
 function doubtfulOf({ kept, keptFrom }: Plan, generation: string | null): string[] {
   const doubted = (path: string) => keptFrom?.doubtful.some((place) => isWithin(place, path) || isWithin(path, place));
   return kept.map(({ path }) => path).filter((path) => keptFrom?.run !== generation || doubted(path));
-}
-
-/** The path of a file that was not copied, as a byte string. */
-function bytesOf({ path }: Unread): string {
-  return unescapeName(path).toString('latin1');
 }
 
 /** As many names as a record may hold and a message can carry. */

@@ -157,6 +157,7 @@ export async function makePlan(
     pruned,
     workDirectory: context.workDirectory,
     space,
+    mounts: parseMountinfo(mountinfo),
     signal: context.signal,
     onProgress: (recordBytes) => log.progress({ label: 'scanning', doneBytes: recordBytes }),
   });

@@ -8,14 +8,8 @@ import type { RsyncItem } from '../system/rsync-output.ts';
 import type { WalkPlan } from './change-plan.ts';
 import { ask } from './remote.ts';
 import { whyOf } from './session.ts';
-import { pathOf, type TransferContext, transfer, type Unread } from './transfer.ts';
+import { type PassesEnd, pathOf, type TransferContext, together, transfer } from './transfer.ts';
 import { type WalkEnd, walkEverything } from './walk-everything.ts';
-
-/** How a run's passes ended, all together. */
-export interface PassesEnd {
-  readonly status: 'ok' | 'partial';
-  readonly unread: Unread[];
-}
 
 /**
  * Has the server rename what was renamed here. It is tried once: what state an interrupted replay leaves is not known.
@@ -63,14 +57,16 @@ export async function sendChanges(
   workDirectory: string,
 ): Promise<PassesEnd> {
   const { log } = context;
+  const ends: PassesEnd[] = [];
   const list = (name: string, names: readonly string[]) => writeList(join(workDirectory, name), names);
   for (const { blockSizeBytes, checksum, paths } of send.inPlace) {
     log.step(`sending ${paths.length} large files in place`);
     const listFile = await list(`in-place-${blockSizeBytes}-${checksum}`, namesOf(paths));
-    await transfer(context, { kind: 'inPlace', listFile, blockSizeBytes, checksum }, workDirectory);
+    ends.push(await transfer(context, { kind: 'inPlace', listFile, blockSizeBytes, checksum }, workDirectory));
   }
   // What was written in place is in the last list too: whatever the pass in place could not do is done or named here.
-  const rest = ['/', ...send.normal, ...send.inPlace.flatMap(({ checksum, paths }) => (checksum ? [] : paths))];
+  const rest = [...send.normal, ...send.inPlace.flatMap(({ checksum, paths }) => (checksum ? [] : paths))];
+  if (touchesRoot(send)) rest.unshift('/');
   const { directories, onFinding } = check;
   const onePass = send.listedBytes <= onePassBytes && directories.length + send.checksum.length > 0;
   if (onePass) {
@@ -85,9 +81,10 @@ export async function sendChanges(
     const whole = new Set(directories);
     const names = [...namesOf(listed.filter((path) => !whole.has(path))), ...directories.map(contentsOf)];
     const pass = { kind: directories.length > 0 ? 'check' : 'list', checksum: true } as const;
-    return await transfer({ ...context, onItem }, { ...pass, listFile: await list('changes', names) }, workDirectory);
+    const listFile = await list('changes', names);
+    ends.push(await transfer({ ...context, onItem }, { ...pass, listFile }, workDirectory));
+    return together(ends);
   }
-  const ends: PassesEnd[] = [];
   if (send.checksum.length > 0) {
     log.step(`comparing ${send.checksum.length} files by checksum`);
     const listFile = await list('checksum', namesOf(send.checksum));
@@ -99,13 +96,22 @@ export async function sendChanges(
   return together(ends);
 }
 
+/**
+ * Whether the time of the root itself may be another on the server when the changes have gone over: it is sent then. Its name, `.`,
+ * shows rsync what lies directly in it, so that otherwise it is not named.
+ */
+export function touchesRoot({ normal, checksum, inPlace }: SendPlan): boolean {
+  // Files are made single under names at the top.
+  return inPlace.length > 0 || [...normal, ...checksum].some((path) => parentOf(path) === '/');
+}
+
 /** Compares a part of the tree by checksum, and puts right what differs. */
 export async function checkDirectories(
   context: TransferContext,
   { directories, onFinding }: Check,
   workDirectory: string,
 ): Promise<PassesEnd> {
-  if (directories.length === 0) return { status: 'ok', unread: [] };
+  if (directories.length === 0) return together([]);
   context.log.step(`checking ${directories.length} directories by checksum`);
   const listFile = await writeList(join(workDirectory, 'check'), directories.map(contentsOf));
   return await transfer({ ...context, onItem: onFinding }, { kind: 'check', listFile }, workDirectory);
@@ -129,7 +135,7 @@ function knownFrom(paths: readonly string[], noDirectoryNow: ReadonlySet<string>
 }
 
 /** The paths relative to the root, which is `.`. */
-function namesOf(paths: readonly string[]): string[] {
+export function namesOf(paths: readonly string[]): string[] {
   return paths.map((path) => (path === '/' ? '.' : path.slice(1)));
 }
 
@@ -147,13 +153,6 @@ export async function writeList(file: string, names: readonly string[]): Promise
 /** Names as rsync's --from0 --files-from has them. */
 function listOf(names: readonly string[]): Buffer {
   return Buffer.from(names.map((name) => `${name}\0`).join(''), 'latin1');
-}
-
-export function together(ends: readonly PassesEnd[]): PassesEnd {
-  return {
-    status: ends.some(({ status }) => status === 'partial') ? 'partial' : 'ok',
-    unread: ends.flatMap(({ unread }) => unread),
-  };
 }
 
 /**
@@ -178,11 +177,11 @@ export async function walkAll(
   workDirectory: string,
 ): Promise<WalkEnd> {
   const { log } = context;
+  const ends: PassesEnd[] = [];
   for (const { path, files, blockSizeBytes } of walk.large) {
     log.step(`sending ${files} large files in place`);
-    await transfer(context, { kind: 'inPlace', listFile: path, blockSizeBytes }, workDirectory);
+    ends.push(await transfer(context, { kind: 'inPlace', listFile: path, blockSizeBytes }, workDirectory));
   }
-  const ends: PassesEnd[] = [];
   if (touched.length > 0) {
     // rsync's look at size and time alone would miss a file that was rewritten and given its old time again.
     log.step(`comparing ${touched.length} files by checksum`);
@@ -201,7 +200,7 @@ export async function sendBare(
   bare: readonly string[],
   directory: string,
 ): Promise<PassesEnd> {
-  if (bare.length === 0) return { status: 'ok', unread: [] };
+  if (bare.length === 0) return together([]);
   const listFile = await writeList(join(directory, 'bare'), namesOf(bare));
   const rulesFile = await writeList(join(directory, 'no-rules'), []);
   return await transfer({ ...context, rulesFile }, { kind: 'list', listFile }, directory);

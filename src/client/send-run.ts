@@ -1,28 +1,20 @@
 import type { Totals } from '../catalogue/changes.ts';
+import { parentOf } from '../catalogue/record.ts';
 import type { PrepareReply } from '../protocol/messages.ts';
+import type { ChangePlan } from './change-plan.ts';
 import type { EarlyCheck } from './early-check.ts';
 import type { OpenRunContext } from './open-run.ts';
 import type { Plan } from './plan.ts';
 import { type CheckPart, checkPart, nextCheck, tellFindings } from './rolling-check.ts';
-import {
-  checkDirectories,
-  type PassesEnd,
-  replayMoves,
-  sendAll,
-  sendBare,
-  sendChanges,
-  together,
-  walkAll,
-} from './send-changes.ts';
+import { checkDirectories, replayMoves, sendAll, sendBare, sendChanges, touchesRoot, walkAll } from './send-changes.ts';
 import type { KnownChanges, Sending } from './sending.ts';
-import type { Moved, TransferContext, Unread } from './transfer.ts';
+import { type SentPaths, type Settled, settle } from './settle-run.ts';
+import { type Moved, type PassesEnd, pathOf, type TransferContext, together } from './transfer.ts';
 
 /** What was sent, and what of it has to be remembered. */
-export interface Sent {
-  readonly status: 'ok' | 'partial';
-  readonly unread: Unread[];
-  readonly totals: Totals;
-  readonly unsettled: readonly string[];
+export interface Sent extends Settled {
+  /** What the scan saw: what the next run counts from. */
+  readonly scanned: Totals;
   /** Undefined after a full walk. */
   readonly since: KnownChanges | undefined;
   readonly check?: CheckPart;
@@ -30,8 +22,6 @@ export interface Sent {
   readonly walk: string | null;
   /** Directories of which it is not known what the server has, for a reason that came to light as they were sent. */
   readonly doubtful?: readonly string[];
-  /** Why no catalogue is kept. */
-  readonly notKept?: string | undefined;
 }
 
 /** Sends the changes where they are known, and walks everything where they are not. */
@@ -69,8 +59,8 @@ export async function sendRun(
       const changedBare = bare.filter((path) => known.plan.send.normal.includes(path));
       const result = { ...sent, ...together([sent, await sendBare(changed, changedBare, context.workDirectory)]) };
       tellFindings(result.check, log);
-      const { totals, unsettled } = known.plan;
-      return { ...result, totals, unsettled, since: known, walk: null };
+      const settled = await settle(changed, plan, sentChanges(known.plan, result), context.workDirectory);
+      return { ...settled, scanned: known.plan.totals, check: result.check, since: known, walk: null };
     }
     why = moves;
   }
@@ -78,17 +68,64 @@ export async function sendRun(
   const walk = await sending.walk();
   const toSend = transferContext(walk.changedBytes);
   log.info(prepared.empty ? 'sending everything: nothing is there yet' : `walking everything on both sides: ${why}`);
-  const { undeleted, ...result } = prepared.empty
-    ? await sendAll(toSend, bare, context.workDirectory)
-    : await walkAll(toSend, walk, { touched: sending.touched, bare }, context.workDirectory);
-  return {
-    ...result,
+  const directories = new Set<string>();
+  const passes: TransferContext = {
+    ...toSend,
+    onItem: ({ kind, name }) => {
+      if (kind === 'sent') directories.add(parentOf(pathOf(name)));
+    },
+  };
+  const end = prepared.empty
+    ? await sendAll(passes, bare, context.workDirectory)
+    : await walkAll(passes, walk, { touched: sending.touched, bare }, context.workDirectory);
+  const sent: SentPaths = {
+    scope: 'everything',
+    compared: sending.touched,
+    directories,
+    hidden: end.doubtful,
+    end,
     totals: walk.totals,
     unsettled: walk.unsettled,
+  };
+  const settled = await settle(toSend, plan, sent, context.workDirectory);
+  const notKept = walk.notKept ?? end.undeleted ?? settled.notKept;
+  return {
+    ...settled,
+    scanned: walk.totals,
+    doubtful: end.doubtful,
     since: undefined,
     walk: why,
-    notKept: walk.notKept ?? undeleted,
+    ...(notKept === undefined ? {} : { notKept }),
   };
+}
+
+/** What a run that sent changes may have touched on the server. */
+function sentChanges(plan: ChangePlan, { check, ...end }: PassesEnd & { readonly check: SentCheck }): SentPaths {
+  const { send, moves, left, totals, unsettled } = plan;
+  const inPlace = send.inPlace.flatMap(({ checksum, paths }) => (checksum ? paths : []));
+  const scope = new Set<string>();
+  const named = [...left, ...send.checksum, ...moves.flatMap(({ from, to }) => [from, to])];
+  if (touchesRoot(send)) named.push('/');
+  for (const path of named) {
+    scope.add(path);
+    // Above the root there is nothing; the root itself was sent only where it is named.
+    for (let at = parentOf(path); at !== '/' && !scope.has(at); at = parentOf(at)) scope.add(at);
+  }
+  return {
+    // What came into a directory that was checked is known only from a list of all.
+    scope: check.wrote ? 'everything' : [...scope],
+    compared: [...send.checksum, ...inPlace],
+    directories: new Set(left.map(parentOf)),
+    hidden: [],
+    end,
+    totals,
+    unsettled,
+  };
+}
+
+/** The part that was checked, and whether that could write. */
+interface SentCheck extends CheckPart {
+  readonly wrote: boolean;
 }
 
 /**
@@ -101,20 +138,22 @@ async function sendAndCheck(
   early: EarlyCheck | undefined,
   transfers: TransferContext,
   { workDirectory, clock, checkEveryMs }: OpenRunContext,
-): Promise<PassesEnd & { readonly check: CheckPart }> {
+): Promise<PassesEnd & { readonly check: SentCheck }> {
   const own = () => nextCheck(plan, known, { now: clock.now().getTime(), everyMs: checkEveryMs });
   const { send, moves } = known.plan;
   // What lies in a directory that was renamed was looked at under neither name, and is not sent.
   if (early === undefined || moves.some(({ type }) => type === 'd')) {
     await early?.giveUp();
     const check = own();
-    return { ...(await sendChanges(transfers, send, check, workDirectory)), check };
+    const end = await sendChanges(transfers, send, check, workDirectory);
+    return { ...end, check: { ...check, wrote: check.directories.length > 0 } };
   }
   const { checkedUpTo, checkedAt, run } = known.catalogue;
   const nothing = checkPart({ directories: [], files: [], checkedUpTo, checkedAt }, plan.scan);
   const sent = await sendChanges(transfers, send, nothing, workDirectory);
   const seen = await early.seen(run, known.plan, plan.scan.beganAt);
-  if (seen !== undefined) return { ...sent, check: { ...nothing, ...seen } };
+  if (seen !== undefined) return { ...sent, check: { ...nothing, ...seen, wrote: false } };
   const check = own();
-  return { ...together([sent, await checkDirectories(transfers, check, workDirectory)]), check };
+  const checked = await checkDirectories(transfers, check, workDirectory);
+  return { ...together([sent, checked]), check: { ...check, wrote: check.directories.length > 0 } };
 }

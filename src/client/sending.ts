@@ -60,7 +60,9 @@ export function decideSending(plan: Plan, context: SendingContext): Sending {
     if (why !== undefined) return why;
     if (generation === null) return 'the last run did not complete, or there was none';
     if (catalogue !== undefined) return changesSince(catalogue);
-    return damaged ? 'the catalogue of the last run is damaged' : 'there is no catalogue of the last run';
+    return damaged
+      ? 'the catalogue of the last run is damaged, or of another version'
+      : 'there is no catalogue of the last run';
   };
   const hoped = newest === undefined ? undefined : since(newest.run);
   let walk: Promise<WalkPlan> | undefined;

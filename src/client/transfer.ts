@@ -29,6 +29,16 @@ export interface Unread {
   readonly why: string;
 }
 
+/** How passes ended. */
+export interface PassesEnd {
+  readonly status: 'ok' | 'partial';
+  readonly unread: Unread[];
+  /** Every rsync that went through to its end said 0: it left out nothing that it was given. */
+  readonly isClean: boolean;
+  /** An attempt was cut: what a receiver had begun to write may be there under a name for the time being. */
+  readonly wasCut: boolean;
+}
+
 /** What all passes of a run moved so far. */
 export interface Moved {
   sentFiles: number;
@@ -71,11 +81,7 @@ export interface TransferContext {
  * it makes, besides files, that has an extended attribute too; on xfs everything with an ACL has one (SGI_ACL_FILE).
  * @param directory where the list for the second time is written
  */
-export async function transfer(
-  context: TransferContext,
-  pass: RsyncPass,
-  directory: string,
-): Promise<{ status: 'ok' | 'partial'; unread: Unread[] }> {
+export async function transfer(context: TransferContext, pass: RsyncPass, directory: string): Promise<PassesEnd> {
   const again = new Set<string>();
   const onItem = (item: RsyncItem) => {
     if (item.attributes) again.add(item.name.toString('latin1').replace(/\/$/, ''));
@@ -91,19 +97,24 @@ export async function transfer(
   await writeFile(listFile, list, { mode: 0o600 });
   context.log.info(`looking again at ${again.size} files and directories with new rights or attributes`);
   const second = await transferOnce(context, { kind: 'list', listFile });
+  return together([first, second]);
+}
+
+/** The end of several passes; of none, a good one. */
+export function together(ends: readonly PassesEnd[]): PassesEnd {
   return {
-    status: first.status === 'partial' ? 'partial' : second.status,
-    unread: [...first.unread, ...second.unread],
+    status: ends.some(({ status }) => status === 'partial') ? 'partial' : 'ok',
+    unread: ends.flatMap(({ unread }) => unread),
+    isClean: ends.every(({ isClean }) => isClean),
+    wasCut: ends.some(({ wasCut }) => wasCut),
   };
 }
 
 /** One pass, to its end: attempts, waits, and the server's word on what went wrong. */
-async function transferOnce(
-  context: TransferContext,
-  asked: RsyncPass,
-): Promise<{ status: 'ok' | 'partial'; unread: Unread[] }> {
+async function transferOnce(context: TransferContext, asked: RsyncPass): Promise<PassesEnd> {
   const { session, log } = context;
   let pass = asked;
+  let wasCut = false;
   for (let state = firstAttempt; ; ) {
     let attempt: { result: AttemptResult; error: BytebackError; unread: Unread[] };
     try {
@@ -128,11 +139,16 @@ async function transferOnce(
       !result.diskFull
     ) {
       // Files that vanished, changed their kind or cannot be read since the scan: the next pass takes them or names them.
-      return { status: 'ok', unread: [] };
+      return { status: 'ok', unread: [], isClean: false, wasCut };
     }
     const next = decideNext(result, state, session.limits);
-    if (next.next === 'go on') return { status: next.status, unread: next.status === 'partial' ? unread : [] };
+    if (next.next === 'go on') {
+      const isClean = result.kind === 'rsync' && result.exitCode === 0;
+      return { status: next.status, unread: next.status === 'partial' ? unread : [], isClean, wasCut };
+    }
     if (next.next === 'give up') throw error;
+    // Also where it only seems so: looking costs little.
+    wasCut ||= !(result.kind === 'rsync' && [23, 24].includes(result.exitCode));
     if (next.afterMs === 0) log.info(`${unread.length} files could not be read; trying once more`);
     await session.waitFor(next.afterMs, whyOf(error), next.state);
     state = next.state;
@@ -271,6 +287,11 @@ function errorOf(context: TransferContext, result: RsyncResult, outcome: Failure
     });
   }
   return new BytebackError(exit, { what: 'the transfer failed', why, fix: 'run it again with --verbose to see more' });
+}
+
+/** Has the server make the listed files single, again and again as a pass is tried. */
+export async function separateListed({ session, run }: TransferContext, listFile: string): Promise<void> {
+  await session.persist('later', (connection) => separate(connection, run, listFile, session.signal));
 }
 
 /** Has the server make the listed files single, so that writing one in place writes into no other name. */

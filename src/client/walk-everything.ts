@@ -2,12 +2,10 @@ import { lstatSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { keepRules, serializeRules } from './filter-rules.ts';
-import { type TransferContext, transfer, type Unread } from './transfer.ts';
+import { type PassesEnd, type TransferContext, together, transfer, type Unread } from './transfer.ts';
 
 /** How a walk of everything ended. */
-export interface WalkEnd {
-  readonly status: 'ok' | 'partial';
-  readonly unread: Unread[];
+export interface WalkEnd extends PassesEnd {
   /** Directories (byte strings) that could not be looked into: what the server has there is not known. */
   readonly doubtful: string[];
   /** Why what is gone here may be there still. */
@@ -31,13 +29,20 @@ export async function walkEverything(
   const hidden = new Set<string>();
   const rules = await readFile(context.rulesFile);
   let { rulesFile } = context;
+  const ends: PassesEnd[] = [];
   for (let round = 1; ; round += 1) {
     const here = new Set<string>();
     const pass = { kind: 'everything', ...(intoNothing && round === 1 ? { intoNothing } : {}) } as const;
     const end = await transfer({ ...context, rulesFile, onUnread: (path) => here.add(path) }, pass, workDirectory);
+    ends.push(end);
     for (const one of end.unread) unread.set(one.path, one);
     const status = unread.size > 0 || end.status === 'partial' ? 'partial' : 'ok';
-    const told: WalkEnd = { status, unread: [...unread.values()], doubtful: directoriesOf(hidden, context.root) };
+    const told: WalkEnd = {
+      ...together(ends),
+      status,
+      unread: [...unread.values()],
+      doubtful: directoriesOf(hidden, context.root),
+    };
     // What the receiver could not do keeps it from deleting nothing.
     if (end.status === 'ok' || (here.size === 0 && end.unread.length > 0)) return told;
     const more = [...here].filter((path) => path !== '/' && !hidden.has(path));

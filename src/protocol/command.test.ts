@@ -34,6 +34,15 @@ describe('the commands of byteback', () => {
     expect(refusalOf(`${verb} ${verb}`)).toContain('no further word');
   });
 
+  it('list names its run, and whether all is listed or what standard input names', () => {
+    expect(accepted(`list ${run} all`)).toEqual({ verb: 'list', run, scope: 'all' });
+    expect(accepted(`list ${run} named`)).toEqual({ verb: 'list', run, scope: 'named' });
+    expect(refusalOf('list')).toContain('run id');
+    expect(refusalOf(`list ${run}`)).toContain('all or named');
+    expect(refusalOf(`list ${run} /etc`)).toContain('all or named');
+    expect(refusalOf(`list ${run} all .`)).toContain('no word');
+  });
+
   it('separate and replay name their run', () => {
     expect(accepted(`separate ${run}`)).toEqual({ verb: 'separate', run });
     expect(accepted(`replay ${run}`)).toEqual({ verb: 'replay', run });

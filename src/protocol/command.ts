@@ -5,9 +5,13 @@ import { isRefusal, parseRsyncWords, type Refusal, type RsyncOptions } from './r
 export type WireCommand =
   | { readonly verb: PlainVerb }
   | { readonly verb: 'separate' | 'replay'; readonly run: RunId }
+  | { readonly verb: 'list'; readonly run: RunId; readonly scope: ListScope }
   | { readonly verb: 'transfer'; readonly run: RunId; readonly rsync: RsyncOptions }
   | { readonly verb: 'check'; readonly rsync: RsyncOptions }
   | { readonly verb: 'restore'; readonly snapshot: SnapshotName; readonly rsync: RsyncOptions };
+
+/** What of `current` is listed: all of it, or what standard input names. */
+export type ListScope = 'all' | 'named';
 
 /** Verbs that are one word; their request is one JSON object on standard input. */
 const plainVerbs = [
@@ -70,6 +74,8 @@ export function parseCommand(text: string | undefined): WireCommand | Refusal {
       return parseOfRun('separate', rest);
     case 'replay':
       return parseOfRun('replay', rest);
+    case 'list':
+      return parseList(rest);
     default:
       return parsePlain(verb, rest);
   }
@@ -85,6 +91,13 @@ function parseOfRun(verb: 'separate' | 'replay', [runText = '', ...rest]: readon
   const run = parseRunId(runText);
   if (run === undefined) return { refusal: `${verb} needs a run id` };
   return rest.length === 0 ? { verb, run } : { refusal: `${verb} takes no word after the run id` };
+}
+
+function parseList([runText = '', scope, ...rest]: readonly string[]): WireCommand | Refusal {
+  const run = parseRunId(runText);
+  if (run === undefined) return { refusal: 'list needs a run id' };
+  if (scope !== 'all' && scope !== 'named') return { refusal: 'all or named must follow the run id' };
+  return rest.length === 0 ? { verb: 'list', run, scope } : { refusal: `list takes no word after ${scope}` };
 }
 
 function parseTransfer([runText = '', server, ...words]: readonly string[]): WireCommand | Refusal {

@@ -138,10 +138,13 @@ describe('what is allowed', () => {
     expect(check(`"${right}"`, 'ping')).toBe('done');
   });
 
-  it.each([`separate ${ownRun}`, `replay ${ownRun}`, checkCommand])('%s belongs to transfer', (text) => {
-    expect(check('"transfer"', text)).toBe('done');
-    expect(check('"prepare", "complete", "restore"', text)).toBe('allow');
-  });
+  it.each([`separate ${ownRun}`, `replay ${ownRun}`, `list ${ownRun} all`, checkCommand])(
+    '%s belongs to transfer',
+    (text) => {
+      expect(check('"transfer"', text)).toBe('done');
+      expect(check('"prepare", "complete", "restore"', text)).toBe('allow');
+    },
+  );
 
   it.each(['register', 'redeem'])('%s is no command of a client', (verb) => {
     expect(check('"prepare", "transfer", "complete", "restore"', verb)).toBe('command');

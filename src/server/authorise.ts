@@ -96,6 +96,7 @@ function rightFor({ verb }: WireCommand): Right | undefined {
     case 'check':
     case 'separate':
     case 'replay':
+    case 'list':
     case 'outcome':
       return 'transfer';
     case 'snapshots':

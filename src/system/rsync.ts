@@ -56,6 +56,8 @@ export type RsyncPass =
        */
       readonly trustsLinks?: boolean;
     }
+  /** What is listed, whatever the rules say: what is not there, which is deleted on the other side, and the way to it. */
+  | { readonly kind: 'remove'; readonly listFile: string }
   /**
    * All that the rules let through; what they do not, is deleted there unless they protect it. Where nothing is yet, files
    * are written under their own names at once: a name for the time being and a rename are a fifth of the receiver's work.
@@ -102,6 +104,8 @@ function passFlags(pass: RsyncPass, rulesFile: string): string[] {
         `--filter=merge ${rulesFile}`,
         `--files-from=${pass.listFile}`,
       ];
+    case 'remove':
+      return ['--force', '--delete-missing-args', `--files-from=${pass.listFile}`];
     case 'check':
       return [
         ...(pass.dryRun ? ['--dry-run'] : []),

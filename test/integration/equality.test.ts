@@ -25,7 +25,7 @@ beforeAll(async () => {
   // Not on every machine; this one is private and forgets it.
   if (!existsSync('/usr/sbin/mkfs.xfs')) await installXfs();
   machine = await installedMachine({ serverArguments: [] });
-  await must(['sed', '-i', 's/^snapshots_per_day.*/snapshots_per_day = 100000/', '/etc/byteback/server.toml']);
+  await must(['sed', '-i', '1i snapshots_per_day = 10000', '/etc/byteback/server.toml']);
 });
 
 afterAll(async () => {

@@ -37,7 +37,7 @@ import { askRoot } from './root-helper.ts';
 import { serveRun } from './serve-run.ts';
 import { requireFewSessions, sessionTitle } from './session-limit.ts';
 import { loadReceiveConfig } from './settings.ts';
-import { check, restore, type Session, type SessionEnd, transfer, workInPlace } from './transfer.ts';
+import { check, listCurrent, restore, type Session, type SessionEnd, transfer, workInPlace } from './transfer.ts';
 
 /** One session as sshd starts it. */
 export interface ReceiveCall {
@@ -60,7 +60,7 @@ const mostAhead = 4;
 export async function receive(call: ReceiveCall): Promise<number> {
   const text = call.env['SSH_ORIGINAL_COMMAND'];
   // Those whose stdout is rsync's or a list's: a reason there would be taken for data.
-  const moves = /^(?:transfer|check|restore|separate|replay|rsync)(?: |$)/.test(text ?? '');
+  const moves = /^(?:transfer|check|restore|separate|replay|list|rsync)(?: |$)/.test(text ?? '');
   const who: Refused = { connection: call.env['SSH_CONNECTION'] };
   try {
     return await serve(parseCommand(text), call, who);
@@ -210,6 +210,8 @@ async function serveClient(
     case 'separate':
     case 'replay':
       return finish(await workInPlace(session, command.run, command.verb), call, who);
+    case 'list':
+      return finish(await listCurrent(session, command.run, command.scope), call, who);
     case 'restore':
       return finish(await restore(session, command.snapshot, command.rsync), call, who);
     case 'register':

@@ -1,8 +1,10 @@
 import { BytebackError } from '../../errors.ts';
+import type { ListScope } from '../../protocol/command.ts';
 import type { Failure } from '../../protocol/messages.ts';
 import type { ClientName, RunId, SnapshotName } from '../../protocol/names.ts';
 import { buildRsyncArgv, type RsyncOptions } from '../../protocol/rsync-options.ts';
 import type { RunRecord } from '../../protocol/run-record.ts';
+import { storedFormat } from '../../protocol/stored.ts';
 import { type Lock, tryLock } from '../../system/lock.ts';
 import { distrustsLinks } from '../../system/rsync-version.ts';
 import type { RunningProgram } from '../../system/run.ts';
@@ -170,6 +172,24 @@ export async function check(session: Session, options: RsyncOptions): Promise<Se
     stderr: 'pipe',
   });
   return supervise(rsync, { idleTimeoutMs: session.idleTimeoutMs }, session.say);
+}
+
+/**
+ * Tells the client what `current` has, so that what is recorded is what arrived. In a jail that can write nothing, and without
+ * the lock: nobody but the client's own run writes meanwhile. Names come as bytes, in records (see protocol/stored.ts).
+ */
+export async function listCurrent(session: Session, run: RunId, scope: ListScope): Promise<SessionEnd> {
+  const { client, store } = session;
+  requireOpen(await readRecord(store.runFile(client)), run);
+  const program = await startInJail({
+    directory: store.fsDir(client),
+    access: 'read',
+    argv: scope === 'all' ? ['find', '.', '-printf', storedFormat] : jailedProgramArgv('list'),
+    stdin: 'inherit',
+    stdout: 'inherit',
+    stderr: 'pipe',
+  });
+  return supervise(program, { idleTimeoutMs: session.idleTimeoutMs }, session.say);
 }
 
 /** Sends files of a snapshot: rsync in a jail that sees exactly that snapshot's files and can write nothing. */

@@ -4,6 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { changesInside } from './inside/changes.ts';
 import { drop } from './inside/drop.ts';
 import { findInside } from './inside/find.ts';
+import { listInside } from './inside/list.ts';
 import { lookInside } from './inside/look.ts';
 import { pickInside } from './inside/pick.ts';
 import { proveFromInside } from './inside/prove.ts';
@@ -17,6 +18,7 @@ const tasks = {
   prove: proveFromInside,
   separate,
   replay,
+  list: listInside,
   drop,
   versions: versionsInside,
   find: findInside,

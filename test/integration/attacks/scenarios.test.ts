@@ -559,9 +559,15 @@ describe('forged file lists', () => {
       ['separate', out],
       ['replay', pairs],
       ['replay', ['an odd number']],
+      ['list', out],
+      ['list', out.map((name) => `${name}/`)],
     ] as const) {
-      const { exitCode } = await wire.ask(`${verb} ${run}`, Buffer.from(names.map((name) => `${name}\0`).join('')));
+      const { exitCode, stdout } = await wire.ask(
+        `${verb} ${run}${verb === 'list' ? ' named' : ''}`,
+        Buffer.from(names.map((name) => `${name}\0`).join('')),
+      );
       expect([0, 76]).toContain(exitCode);
+      if (verb === 'list') expect(stdout.replaceAll('\0', '')).toBe('');
     }
     expect(await serverState(elsewhere)).toEqual(before);
     expect((await command(['grep', '-r', secret, fs()])).stdout).toBe('');
