@@ -1,11 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { SendPlan } from '../catalogue/changes.ts';
 import type { Move } from '../catalogue/moves.ts';
 import { parentOf } from '../catalogue/record.ts';
 import { ReplayReplySchema } from '../protocol/messages.ts';
 import type { RsyncItem } from '../system/rsync-output.ts';
-import type { WalkPlan } from './change-plan.ts';
+import type { ChangePlan, WalkPlan } from './change-plan.ts';
 import { ask } from './remote.ts';
 import { whyOf } from './session.ts';
 import { type PassesEnd, pathOf, type TransferContext, together, transfer } from './transfer.ts';
@@ -46,13 +45,16 @@ export interface Check {
   readonly onFinding: (item: RsyncItem) => void;
 }
 
+/** What is sent, and what was renamed before. */
+type Sendable = Pick<ChangePlan, 'send' | 'moves'>;
+
 /**
  * Sends what changed, group by group, and checks a part of the tree; directories and what is gone come last, so that their
  * times are right. Where little changed, all but the files in place goes in one pass, with the check.
  */
 export async function sendChanges(
   context: TransferContext,
-  send: SendPlan,
+  { send, moves }: Sendable,
   check: Check,
   workDirectory: string,
 ): Promise<PassesEnd> {
@@ -66,7 +68,7 @@ export async function sendChanges(
   }
   // What was written in place is in the last list too: whatever the pass in place could not do is done or named here.
   const rest = [...send.normal, ...send.inPlace.flatMap(({ checksum, paths }) => (checksum ? [] : paths))];
-  if (touchesRoot(send)) rest.unshift('/');
+  if (touchesRoot({ send, moves })) rest.unshift('/');
   const { directories, onFinding } = check;
   const onePass = send.listedBytes <= onePassBytes && directories.length + send.checksum.length > 0;
   if (onePass) {
@@ -100,9 +102,9 @@ export async function sendChanges(
  * Whether the time of the root itself may be another on the server when the changes have gone over: it is sent then. Its name, `.`,
  * shows rsync what lies directly in it, so that otherwise it is not named.
  */
-export function touchesRoot({ normal, checksum, inPlace }: SendPlan): boolean {
-  // Files are made single under names at the top.
-  return inPlace.length > 0 || [...normal, ...checksum].some((path) => parentOf(path) === '/');
+export function touchesRoot({ send: { normal, checksum, inPlace }, moves }: Sendable): boolean {
+  // Files are made single, and what was renamed is kept meanwhile, under names at the top.
+  return inPlace.length > 0 || moves.length > 0 || [...normal, ...checksum].some((path) => parentOf(path) === '/');
 }
 
 /** Compares a part of the tree by checksum, and puts right what differs. */

@@ -105,7 +105,7 @@ function sentChanges(plan: ChangePlan, { check, ...end }: PassesEnd & { readonly
   const inPlace = send.inPlace.flatMap(({ checksum, paths }) => (checksum ? paths : []));
   const scope = new Set<string>();
   const named = [...left, ...send.checksum, ...moves.flatMap(({ from, to }) => [from, to])];
-  if (touchesRoot(send)) named.push('/');
+  if (touchesRoot({ send, moves })) named.push('/');
   for (const path of named) {
     scope.add(path);
     // Above the root there is nothing; the root itself was sent only where it is named.
@@ -140,17 +140,17 @@ async function sendAndCheck(
   { workDirectory, clock, checkEveryMs }: OpenRunContext,
 ): Promise<PassesEnd & { readonly check: SentCheck }> {
   const own = () => nextCheck(plan, known, { now: clock.now().getTime(), everyMs: checkEveryMs });
-  const { send, moves } = known.plan;
+  const { moves } = known.plan;
   // What lies in a directory that was renamed was looked at under neither name, and is not sent.
   if (early === undefined || moves.some(({ type }) => type === 'd')) {
     await early?.giveUp();
     const check = own();
-    const end = await sendChanges(transfers, send, check, workDirectory);
+    const end = await sendChanges(transfers, known.plan, check, workDirectory);
     return { ...end, check: { ...check, wrote: check.directories.length > 0 } };
   }
   const { checkedUpTo, checkedAt, run } = known.catalogue;
   const nothing = checkPart({ directories: [], files: [], checkedUpTo, checkedAt }, plan.scan);
-  const sent = await sendChanges(transfers, send, nothing, workDirectory);
+  const sent = await sendChanges(transfers, known.plan, nothing, workDirectory);
   const seen = await early.seen(run, known.plan, plan.scan.beganAt);
   if (seen !== undefined) return { ...sent, check: { ...nothing, ...seen, wrote: false } };
   const check = own();
