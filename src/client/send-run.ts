@@ -9,6 +9,7 @@ import { type CheckPart, checkPart, nextCheck, tellFindings } from './rolling-ch
 import { checkDirectories, replayMoves, sendAll, sendBare, sendChanges, touchesRoot, walkAll } from './send-changes.ts';
 import type { KnownChanges, Sending } from './sending.ts';
 import { type SentPaths, type Settled, settle } from './settle-run.ts';
+import { type NamedList, startNamedList } from './store-list.ts';
 import { type Moved, type PassesEnd, pathOf, type TransferContext, together } from './transfer.ts';
 
 /** What was sent, and what of it has to be remembered. */
@@ -48,19 +49,19 @@ export async function sendRun(
     moved,
     expectedBytes,
   });
-  const bare = plan.kept.filter(({ extent }) => extent === 'contents').map(({ path }) => path);
+  const bare = bareOf(plan);
   let why = typeof known === 'string' ? known : '';
   if (typeof known === 'object') {
     const changed = transferContext(known.plan.send.bytes);
     const moves = await replayMoves(changed, known.plan.moves);
     if (moves === undefined) {
-      const early = known === sending.changes ? context.earlyCheck : undefined;
-      const sent = await sendAndCheck(plan, known, early, changed, context);
-      const changedBare = bare.filter((path) => known.plan.send.normal.includes(path));
-      const result = { ...sent, ...together([sent, await sendBare(changed, changedBare, context.workDirectory)]) };
-      tellFindings(result.check, log);
-      const settled = await settle(changed, plan, sentChanges(known.plan, result), context.workDirectory);
-      return { ...settled, scanned: known.plan.totals, check: result.check, since: known, walk: null };
+      // It loads while the transfer goes on. Without it, the list is asked for then.
+      const listing = known.plan.left.length > 0 ? startNamedList(changed).catch(() => undefined) : undefined;
+      try {
+        return await sendKnown(plan, known, sending, changed, context, listing);
+      } finally {
+        (await listing)?.giveUp();
+      }
     }
     why = moves;
   }
@@ -97,6 +98,29 @@ export async function sendRun(
     walk: why,
     ...(notKept === undefined ? {} : { notKept }),
   };
+}
+
+/** Sends changes that are known, and counts what came. */
+async function sendKnown(
+  plan: Plan,
+  known: KnownChanges,
+  sending: Sending,
+  changed: TransferContext,
+  context: OpenRunContext,
+  listing: Promise<NamedList | undefined> | undefined,
+): Promise<Sent> {
+  const early = known === sending.changes ? context.earlyCheck : undefined;
+  const sent = await sendAndCheck(plan, known, early, changed, context);
+  const bare = bareOf(plan).filter((path) => known.plan.send.normal.includes(path));
+  const result = { ...sent, ...together([sent, await sendBare(changed, bare, context.workDirectory)]) };
+  tellFindings(result.check, context.log);
+  const settled = await settle(changed, plan, sentChanges(known.plan, result), context.workDirectory, await listing);
+  return { ...settled, scanned: known.plan.totals, check: result.check, since: known, walk: null };
+}
+
+/** Directories that are sent without what is in them. */
+function bareOf(plan: Plan): string[] {
+  return plan.kept.filter(({ extent }) => extent === 'contents').map(({ path }) => path);
 }
 
 /** What a run that sent changes may have touched on the server. */

@@ -22,7 +22,7 @@ import {
   planMending,
   StoreComparison,
 } from './settle.ts';
-import { listAll, listNamed } from './store-list.ts';
+import { listAll, listNamed, type NamedList } from './store-list.ts';
 import { type PassesEnd, separateListed, type TransferContext, together, transfer, type Unread } from './transfer.ts';
 
 /** More unsettled paths than this are not worth remembering: everything is walked instead. */
@@ -70,6 +70,7 @@ export async function settle(
   plan: Plan,
   sent: SentPaths,
   workDirectory: string,
+  ahead?: NamedList,
 ): Promise<Settled> {
   const { scan, taken } = plan;
   const ends = [sent.end];
@@ -97,7 +98,7 @@ export async function settle(
   const isLeftAlone = (path: string) => isKept(path) || sent.hidden.some((place) => isWithin(path, place));
   const look = { context, plan, taken, isLeftAlone, workDirectory, wasCut: sent.end.wasCut };
   let scope = sent.end.wasCut || sent.scope.length > mostNamed ? 'everything' : sent.scope;
-  let differences = await differencesIn(look, scope);
+  let differences = await differencesIn({ ...look, ahead }, scope);
   if (scope !== 'everything' && differences?.some(reachesFurther)) {
     scope = 'everything';
     differences = await differencesIn(look, scope);
@@ -156,6 +157,7 @@ interface Look {
   /** What the run keeps as the server has it. */
   readonly isLeftAlone: (path: string) => boolean;
   readonly workDirectory: string;
+  readonly ahead?: NamedList | undefined;
   readonly wasCut: boolean;
 }
 
@@ -189,7 +191,7 @@ async function differencesIn(look: Look, scope: SentPaths['scope']): Promise<rea
   if (scope.length === 0) return [];
   // The root is given to rsync as `.`, and that shows what lies directly in it, too.
   const names = namesOf(scope).map((name) => (name === '.' ? './' : name));
-  const stored = await listNamed(context, names, workDirectory);
+  const stored = await listNamed(context, names, look.ahead);
   if (stored === undefined) return undefined;
   const paths = new Set([...scope, ...stored.keys()]);
   const scanned = entriesAt(plan.scan.file, paths);

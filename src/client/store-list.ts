@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -8,39 +7,59 @@ import { openPipe } from '../system/fifo.ts';
 import { start } from '../system/run.ts';
 import { type SshConnection, SshError } from '../system/ssh.ts';
 import { refusalIn, ServerFailure } from './remote.ts';
-import { writeList } from './send-changes.ts';
 import type { TransferContext } from './transfer.ts';
 
 /** Memory of sort; beyond it works in files. */
 const sortMemory = '64M';
 
+/** A session that lists what it is given, started ahead: both sides load while the transfer goes on. */
+export interface NamedList {
+  /** Tells what the store has; undefined when it does not, for whatever reason. */
+  ask(names: Buffer): Promise<string | undefined>;
+  /** Ends it, when nothing is asked any more. */
+  giveUp(): void;
+}
+
+/** @throws SshError when the server cannot be reached. */
+export async function startNamedList(context: TransferContext): Promise<NamedList> {
+  const connection = await context.session.connect();
+  const program = start(connection.argvOf(`list ${context.run} named`), {
+    stdin: 'pipe',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    signal: context.session.signal,
+  });
+  // When it ends early the pipe breaks; why it ended is told by its end.
+  program.stdin?.on('error', () => undefined);
+  const telling = Promise.all([textOf(program.stdout), textOf(program.stderr), program.ended]);
+  return {
+    async ask(names) {
+      program.stdin?.end(names);
+      const [told, said, { exitCode }] = await telling;
+      return isWhole(context, connection, exitCode, said) ? told : undefined;
+    },
+    giveUp: () => program.kill('SIGKILL'),
+  };
+}
+
 /**
  * What the store has at some paths, by absolute path.
  * @param names relative to the root as rsync's lists have them; a slash at the end adds what lies directly in it
+ * @param ahead asked first; it may have waited for too long
  * @returns undefined when the server cannot tell
  */
 export async function listNamed(
   context: TransferContext,
   names: readonly string[],
-  workDirectory: string,
+  ahead: NamedList | undefined,
 ): Promise<ReadonlyMap<string, Stored> | undefined> {
-  const listFile = await writeList(join(workDirectory, 'names-to-list'), names);
-  return await context.session.persist('later', async (connection) => {
-    const program = start(connection.argvOf(`list ${context.run} named`), {
-      stdin: 'pipe',
-      stdout: 'pipe',
-      stderr: 'pipe',
-      signal: context.session.signal,
-    });
-    const { stdin, stdout, stderr } = program;
-    // When it ends early the pipe breaks; why it ended is told below.
-    stdin?.on('error', () => undefined);
-    if (stdin !== null) createReadStream(listFile).pipe(stdin);
-    const [told, said, { exitCode }] = await Promise.all([textOf(stdout), textOf(stderr), program.ended]);
-    if (!isWhole(context, connection, exitCode, said)) return undefined;
-    const entries = told.split('\0').map(parseStored);
-    return new Map(entries.flatMap((entry) => (entry === undefined ? [] : [[entry.path, entry]])));
-  });
+  const list = Buffer.from(names.map((name) => `${name}\0`).join(''), 'latin1');
+  const first = await ahead?.ask(list).catch(() => undefined);
+  context.session.signal.throwIfAborted();
+  const told = first ?? (await context.session.persist('later', async () => (await startNamedList(context)).ask(list)));
+  if (told === undefined) return undefined;
+  const entries = told.split('\0').map(parseStored);
+  return new Map(entries.flatMap((entry) => (entry === undefined ? [] : [[entry.path, entry]])));
 }
 
 /**

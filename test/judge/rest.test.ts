@@ -140,9 +140,12 @@ describe.each(kinds)('on %s', (kind) => {
         const word = told.replace(/[0-9a-f]{32}/, 'RUN').slice(0, 160);
         table.set(word, (table.get(word) ?? 0) + 1);
       }
-      const about = [`seed ${own} on ${kind}`, ...done, ...said, ...changes].join('\n');
-      expect(differences, about).toEqual([]);
-      expect(report.status, `${about}\n${JSON.stringify(report.unread)}`).toBe('ok');
+      const about = [`seed ${own} on ${kind}`, ...done, ...said, JSON.stringify(report.unread), ...changes].join('\n');
+      // A file system that was mounted and is not now is kept as it was, and that is told.
+      const isKept = report.unread.some(({ path }) => path === `${tree}/mounted`);
+      const untrue = differences.filter((line) => !(isKept && line.startsWith('"mounted')));
+      expect(untrue, about).toEqual([]);
+      expect(report.status, about).toBe(isKept ? 'partial' : 'ok');
       if ((round + 1) % 10 === 0) console.log(`${kind}: ${round + 1} rounds exact, seeds ${seed} to ${own}`);
     }
     console.log(
