@@ -297,7 +297,13 @@ export class RestoreCommand extends BaseCommand {
         this.print(`${path === '/' ? 'everything' : path} restored from ${snapshot} ${place}`);
     }
     const verified = report.verified === 'checksums' ? '; compared with the server by checksums' : '';
-    this.print(`${countInWords(report.files, 'file')}, ${sizeInWords(report.bytes)}${verified}`);
+    const { all } = report;
+    const isAll = all === null || (all.files === report.files && all.bytes === report.bytes);
+    const came = `${countInWords(report.files, 'file')}, ${sizeInWords(report.bytes)}`;
+    const counted = isAll
+      ? came
+      : `${came} brought; ${countInWords(all.files, 'file')}, ${sizeInWords(all.bytes)} in all`;
+    this.print(`${counted}${verified}`);
     for (const { path, why } of report.failed) this.deps.log.warn(`not restored: ${path}: ${why}`);
     if (report.status === 'partial') this.endWith('partial');
   }

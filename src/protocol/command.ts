@@ -8,7 +8,9 @@ export type WireCommand =
   | { readonly verb: 'list'; readonly run: RunId; readonly scope: ListScope }
   | { readonly verb: 'transfer'; readonly run: RunId; readonly rsync: RsyncOptions }
   | { readonly verb: 'check'; readonly rsync: RsyncOptions }
-  | { readonly verb: 'restore'; readonly snapshot: SnapshotName; readonly rsync: RsyncOptions };
+  | { readonly verb: 'restore'; readonly snapshot: SnapshotName; readonly rsync: RsyncOptions }
+  /** The names come on standard input, each ended by NUL. */
+  | { readonly verb: 'tree' | 'digests'; readonly snapshot: SnapshotName };
 
 /** What of `current` is listed: all of it, or what standard input names. */
 export type ListScope = 'all' | 'named';
@@ -70,6 +72,9 @@ export function parseCommand(text: string | undefined): WireCommand | Refusal {
       return parseCheck(rest);
     case 'restore':
       return parseRestore(rest);
+    case 'tree':
+    case 'digests':
+      return parseOfSnapshot(verb, rest);
     case 'separate':
       return parseOfRun('separate', rest);
     case 'replay':
@@ -98,6 +103,12 @@ function parseList([runText = '', scope, ...rest]: readonly string[]): WireComma
   if (run === undefined) return { refusal: 'list needs a run id' };
   if (scope !== 'all' && scope !== 'named') return { refusal: 'all or named must follow the run id' };
   return rest.length === 0 ? { verb: 'list', run, scope } : { refusal: `list takes no word after ${scope}` };
+}
+
+function parseOfSnapshot(verb: 'tree' | 'digests', [text = '', ...rest]: readonly string[]): WireCommand | Refusal {
+  const snapshot = parseSnapshotName(text);
+  if (snapshot === undefined) return { refusal: 'bad snapshot name' };
+  return rest.length === 0 ? { verb, snapshot } : { refusal: `${verb} takes no word after the snapshot` };
 }
 
 function parseTransfer([runText = '', server, ...words]: readonly string[]): WireCommand | Refusal {

@@ -246,7 +246,14 @@ export const SnapshotEntrySchema = v.object({
 export type SnapshotEntry = v.InferOutput<typeof SnapshotEntrySchema>;
 export type NamedSnapshot = Pick<SnapshotEntry, 'snapshot'>;
 
-export const SnapshotsReplySchema = v.object({ ok: v.literal(true), snapshots: v.array(SnapshotEntrySchema) });
+/** The server knows `list` and `digests`: see tree-list.ts. An older one does not. */
+const lists = v.optional(v.literal(true));
+
+export const SnapshotsReplySchema = v.object({
+  ok: v.literal(true),
+  snapshots: v.array(SnapshotEntrySchema),
+  lists,
+});
 
 /** One version of one path: what a snapshot holds there. */
 export const VersionSchema = v.object({
@@ -271,6 +278,7 @@ export const VersionsReplySchema = v.object({
   versions: v.array(VersionSchema),
   /** All snapshots, so that one question answers both; without what their records say, which would take as long again. */
   snapshots: v.array(v.pick(SnapshotEntrySchema, ['snapshot'])),
+  lists,
 });
 
 /** One line of the answer to `find`. The last line of all is `{"ok":true}`, or a failure. */

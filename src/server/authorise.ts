@@ -104,6 +104,8 @@ function rightFor({ verb }: WireCommand): Right | undefined {
     case 'find':
     case 'changes':
     case 'machine':
+    case 'tree':
+    case 'digests':
     case 'drill':
     case 'proof':
       return 'restore';

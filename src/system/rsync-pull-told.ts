@@ -1,4 +1,4 @@
-import { decodeRsyncName, parseProgress, type RsyncProgress } from './rsync-output.ts';
+import { decodeRsyncName, type RsyncProgress } from './rsync-output.ts';
 
 /** Something that was brought, changed, or differs. */
 export interface PullItem {
@@ -42,7 +42,6 @@ export class PullTold {
   bytes = 0;
   moved = false;
   readonly skipped: Buffer[] = [];
-  readonly large: Buffer[] = [];
 
   constructor(watcher: PullWatcher) {
     this.watcher = watcher;
@@ -51,7 +50,7 @@ export class PullTold {
   /** @returns a promise only when a watcher takes its time. */
   hear(text: string): Promise<void> | undefined {
     // Cut by hand: readline takes as long for a line as all the rest of this.
-    const lines = `${this.#rest}${text}`.split(/[\r\n]/);
+    const lines = `${this.#rest}${text}`.split('\n');
     this.#rest = lines.pop() ?? '';
     return this.#understand(lines, 0);
   }
@@ -62,29 +61,11 @@ export class PullTold {
   }
 
   #understand(lines: readonly string[], from: number): Promise<void> | undefined {
-    let last: string | undefined;
     for (let at = from; at < lines.length; at += 1) {
-      const line = lines[at] ?? '';
-      if (/^[ \d]/.test(line)) {
-        // Of how far it is, only the newest counts.
-        last = line;
-        continue;
-      }
-      const done = this.#take(line);
-      if (done !== undefined) {
-        this.#progress(last);
-        return done.then(() => this.#understand(lines, at + 1));
-      }
+      const done = this.#take(lines[at] ?? '');
+      if (done !== undefined) return done.then(() => this.#understand(lines, at + 1));
     }
-    this.#progress(last);
     return undefined;
-  }
-
-  #progress(line: string | undefined): void {
-    const progress = line === undefined ? undefined : parseProgress(line);
-    if (progress === undefined) return;
-    if (progress.bytes > 0) this.moved = true;
-    this.watcher.progress?.(progress);
   }
 
   #take(line: string): Promise<void> | undefined {
@@ -92,8 +73,6 @@ export class PullTold {
     if (item === undefined) {
       const left = /^skipping non-regular file "(.*)"$/.exec(line)?.[1];
       if (left !== undefined) this.skipped.push(decodeRsyncName(left));
-      const large = /^(.*) is over max-size$/.exec(line)?.[1];
-      if (large !== undefined) this.large.push(decodeRsyncName(large));
       return undefined;
     }
     if (item.content) {

@@ -1,3 +1,4 @@
+import { meterPull, type PullMeter } from './pull-progress.ts';
 import { noEnvironment, quoteForRsh } from './rsync.ts';
 import { parseErrors, type RsyncErrors } from './rsync-errors.ts';
 import { digestItemFormat, itemFormat } from './rsync-output.ts';
@@ -21,6 +22,8 @@ export interface Pull {
    * twice over, which of 100,000 files takes a third of the server's time.
    */
   readonly everything?: boolean;
+  /** Only the names in the list, not what is below them. */
+  readonly namesOnly?: boolean;
   /** Where the tree is built; it must exist. */
   readonly directory: string;
   readonly mode: /** Into a directory of its own. What is cut stays as the beginning of the next attempt. */
@@ -45,14 +48,13 @@ export interface Pull {
         readonly enter?: readonly string[];
       };
   /**
-   * `most` leaves out large files and tells which. `withHoles` leaves holes where there are zeros. A comparison needs
-   * neither of them.
+   * `most` leaves out large files. `withHoles` leaves holes where there are zeros. A comparison needs neither of them.
    */
   readonly files?: 'most' | 'withHoles';
+  /** Brings also what looks the same by size and time. */
+  readonly again?: boolean;
   /** Each item says the checksum of the file that came over: see `PullItem.digest`. */
   readonly digests?: boolean;
-  /** Tells how far it is, also in the middle of a file: two lines more of each file, which takes time. */
-  readonly progress: boolean;
   readonly ioTimeoutMs: number;
   readonly bwlimit?: string;
 }
@@ -69,14 +71,12 @@ export interface PullResult {
   readonly skipped: readonly Buffer[];
   /** One of the two rsyncs was built without the digests that were asked for; nothing was done. */
   readonly lacksDigests: boolean;
-  /** Files that were left out because they are large. Relative to the directory. */
-  readonly large: readonly Buffer[];
   /** Whether any content came over in this attempt. */
   readonly moved: boolean;
 }
 
 /** A half-written file must never stand in the place of one that is in use. */
-const partialDirectory = '.byteback-partial';
+export const partialDirectory = '.byteback-partial';
 
 /**
  * From this size on, zeros become holes. rsync then writes a kilobyte at a time, which would take longer for small files
@@ -114,18 +114,19 @@ export function pullArgv(pull: Pull, listFile = pull.listFile): [string, ...stri
     '--numeric-ids',
     '--modify-window=-1',
     // A list turns the recursion of -a off: -r turns it on again.
-    ...(pull.everything ? [] : ['-r', '--from0', `--files-from=${listFile}`]),
+    ...(pull.everything || pull.namesOnly ? [] : ['-r']),
+    ...(pull.everything ? [] : ['--from0', `--files-from=${listFile}`]),
     ...(keepParents && !pull.everything ? ['--no-implied-dirs'] : []),
     ...modeFlags,
-    ...(pull.files === 'most' ? [`--max-size=${largeBytes - 1}`, '--info=skip1'] : []),
+    ...(pull.files === 'most' ? [`--max-size=${largeBytes - 1}`] : []),
     ...(pull.files === 'withHoles' ? ['--sparse'] : []),
+    ...(pull.again ? ['--ignore-times'] : []),
     `--timeout=${Math.max(1, Math.round(pull.ioTimeoutMs / 1000))}`,
     ...(pull.bwlimit === undefined ? [] : [`--bwlimit=${pull.bwlimit}`]),
     // Without a word the two sides could agree on another one.
     ...(pull.digests
       ? [`--checksum-choice=${digestName}`, `--out-format=${digestItemFormat}`]
       : [`--out-format=${itemFormat}`]),
-    ...(pull.progress ? ['--info=progress2'] : []),
     '-e',
     pull.sessionArgv.map(quoteForRsh).join(' '),
     `--rsync-path=${pull.remoteCommand}`,
@@ -171,6 +172,7 @@ export async function runPull(
     throw error;
   };
   let stderr = '';
+  let meter: PullMeter | undefined;
   try {
     const enter = pull.mode.kind === 'compare' ? (pull.mode.enter ?? []) : [];
     rsync = start([...diesWithParent, ...enter, ...pullArgv(pull, request === undefined ? pull.listFile : '-')], {
@@ -183,6 +185,8 @@ export async function runPull(
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     pipe.started();
+    const writes = pull.mode.kind === 'fresh' || pull.mode.kind === 'over';
+    meter = meterPull(rsync.pid, writes, (progress) => told.watcher.progress?.(progress));
     rsync.stderr?.on('data', (chunk: Buffer) => {
       // latin1 keeps every byte; what is not ASCII is escaped by rsync anyway.
       if (stderr.length < keptErrorBytes) stderr += chunk.toString('latin1');
@@ -196,11 +200,13 @@ export async function runPull(
     });
     await rsync.ended;
   } finally {
+    meter?.stop();
     await pipe.end();
   }
   await told.end();
   const { exitCode } = await rsync.ended;
-  const { files, bytes, skipped, large, moved } = told;
+  const { files, bytes, skipped } = told;
+  const moved = told.moved || meter.moved;
   const lacksDigests = /^unknown checksum name: /m.test(stderr);
-  return { exitCode, errors: parseErrors(stderr), stderr, files, bytes, skipped, large, moved, lacksDigests };
+  return { exitCode, errors: parseErrors(stderr), stderr, files, bytes, skipped, moved, lacksDigests };
 }

@@ -1,47 +1,75 @@
 import { writeFile } from 'node:fs/promises';
 import { escapeName } from '../../protocol/file-name.ts';
+import { snapshotNameAt } from '../../protocol/names.ts';
 import type { Session } from '../session.ts';
-import { differenceInWords, differsOnlyInXattrs } from './differences.ts';
+import { compareContent } from './content.ts';
+import { sweepLeftovers } from './leftovers.ts';
 import { type AskedPull, type EarlyPull, type Failed, type PullReport, type PullWatch, pullThrough } from './pull.ts';
-import { makeTarget, markOf, type Target } from './target.ts';
+import { type Begun, makeTarget, markOf, type Target } from './target.ts';
+import { startList, type TreeList } from './tree-list.ts';
+import { bringWithoutList } from './uncounted.ts';
 import type { RestoreDeps } from './versions.ts';
+import { type Counted, countWhatCame } from './what-came.ts';
 import { writtenFiles } from './written.ts';
 
 /** One target, looked at and agreed on. */
 export interface Work {
   readonly target: Target;
   readonly pull: AskedPull;
-  /** This very restore was begun before, and cut. */
-  readonly begun: boolean;
+  /** Set when this very restore was begun before, and cut. */
+  readonly begun: Begun | undefined;
+  /** Whether the server lists what it has: an older one does not. */
+  readonly lists: boolean;
   /** The pull, where it has started already. */
   readonly early?: EarlyPull;
 }
 
-/** Brings the files of one target, and compares. */
+/** What became of one target. */
+export interface CarriedOut {
+  /** Files whose content came over, and their bytes. */
+  readonly files: number;
+  readonly bytes: number;
+  /** Files that are there now as the snapshot has them; undefined where the server has no list of them. */
+  readonly all: { readonly files: number; readonly bytes: number } | undefined;
+  readonly failed: readonly Failed[];
+}
+
+/** How often what is lacking is brought once more. */
+const mostRounds = 2;
+
+/** Brings the files of one target, counts them against what the snapshot has, and compares what is in them. */
 export async function carryOut(
-  { target, pull, begun, early }: Work,
+  { target, pull, begun, lists, early }: Work,
   options: { readonly verify: boolean },
   session: Session,
-  { log, paths }: RestoreDeps,
+  deps: RestoreDeps,
   expectedBytes: number | undefined,
-): Promise<{ files: number; bytes: number; failed: Failed[] }> {
+): Promise<CarriedOut> {
+  const { log, paths, clock } = deps;
+  const begunMs = clock.now().getTime();
   log.step(`restoring from ${target.snapshot} to ${escapeName(target.directory)}`);
   await makeTarget(target.directory);
   const mark = markOf(target, paths.stateDir);
+  const kind = pull.mode.kind === 'fresh' ? 'fresh' : 'over';
+  await mark.set(begun ?? { kind, begunMs });
+  const list = lists
+    ? startList(target.snapshot, { names: pull.listFile, list: `${pull.listFile}-list` }, session)
+    : undefined;
+
   // What this pull brings is read again while it goes on, and compared with the checksum that the server sent with it.
-  // What an earlier one brought, what only looks the same, and what came without checksums is compared by a second pass.
-  const isAllNew = pull.mode.kind === 'over' ? pull.mode.checksum : !begun;
   const wrong = new Map<string, Failed>();
+  const proven = new Set<string>();
+  let isCutOnce = begun !== undefined;
   const written = await writtenFiles(pull.directory, (name, why) => {
-    if (why === undefined && wrong.size === 0) return;
     const path = `/${escapeName(name)}`;
-    // rsync itself brings once more what did not arrive whole.
-    if (why === undefined) wrong.delete(path);
-    else wrong.set(path, { path, why });
+    if (why === undefined) {
+      proven.add(name.toString('latin1'));
+      // rsync itself brings once more what did not arrive whole.
+      if (wrong.size > 0) wrong.delete(path);
+    } else wrong.set(path, { path, why });
   });
-  if (pull.mode.kind === 'fresh') await mark.set();
-  const bring = (part: AskedPull, further: Pick<PullWatch, 'doneBytes' | 'early'>) =>
-    pullThrough({ ...part, digests: options.verify && isAllNew }, session, log, {
+  const bring = (part: AskedPull, further: Pick<PullWatch, 'doneBytes' | 'early'> = {}) =>
+    pullThrough({ ...part, digests: options.verify }, session, log, {
       label: 'restoring',
       ...further,
       ...(expectedBytes === undefined ? {} : { expectedBytes }),
@@ -49,51 +77,118 @@ export async function carryOut(
         if (item.content) log.info(`/${escapeName(item.name)}`);
         return written.take(item);
       },
-      ended: (isCut) => written.finish(isCut),
-    });
-  const result = await bringAll(pull, bring, early);
-  const failed = new Map(result.failed.map((failure) => [failure.path, failure]));
-  for (const [path, failure] of wrong) if (!failed.has(path)) failed.set(path, failure);
-  if (pull.mode.kind === 'over') {
-    // With --backup rsync leaves the times of directories as they come; and what comes late spoils them in any case.
-    const { keepParents } = pull.mode;
-    const ended = await pullThrough({ ...pull, mode: { kind: 'directories', keepParents } }, session, log, {});
-    for (const failure of ended.failed) if (!failed.has(failure.path)) failed.set(failure.path, failure);
-  }
-  if (options.verify && !result.digests) {
-    log.step('comparing with the snapshot, by checksums');
-    const keepParents = pull.mode.kind === 'over' && pull.mode.keepParents;
-    const compared = await pullThrough({ ...pull, mode: { kind: 'compare', keepParents } }, session, log, {
-      label: 'comparing',
-      item: ({ flags, name }) => {
-        if (differsOnlyInXattrs(flags)) return;
-        const path = `/${escapeName(name)}`;
-        if (!failed.has(path)) failed.set(path, { path, why: differenceInWords(flags) });
+      ended: (isCut) => {
+        isCutOnce ||= isCut;
+        return written.finish(isCut);
       },
     });
-    for (const failure of compared.failed) if (!failed.has(failure.path)) failed.set(failure.path, failure);
+
+  const failed = new Map<string, Failed>();
+  const pulled: PullReport[] = [];
+  const noted = async (report: Promise<PullReport>): Promise<PullReport> => {
+    const done = await report;
+    pulled.push(done);
+    for (const failure of done.failed) failed.set(failure.path, failure);
+    return done;
+  };
+  const most = await noted(bring({ ...pull, files: 'most' }, early === undefined ? {} : { early }));
+  let counted: Counted | undefined;
+  if (list === undefined) {
+    await bringWithoutList(pull, { bring, noted, failed, verify: options.verify }, session, log);
+  } else {
+    const tree = await list.whole();
+    counted = await bringTheRest(tree, most.bytes);
   }
-  // Only now: what is cut in the comparison goes on, too.
-  await mark.clear();
-  const { files, bytes } = result.digests ? written : result;
-  return { files, bytes, failed: [...failed.values()] };
+  for (const [path, failure] of wrong) if (!failed.has(path)) failed.set(path, failure);
+  const unnamed = pulled.at(-1);
+  if (failed.size === 0 && unnamed?.isPartial === true) failed.set('/', { path: '/', why: unnamed.cause });
+  // What is lacking may come when the same command is given again.
+  if (counted === undefined || !counted.lacking.some(({ again }) => again)) await mark.clear();
+  const { files, bytes } = options.verify && most.digests ? written : sumOf(pulled);
+  return { files, bytes, all: counted, failed: [...failed.values()] };
+
+  /** What is large, and then whatever is lacking still. */
+  async function bringTheRest(tree: TreeList, doneBytes: number): Promise<Counted> {
+    if (tree.large.length > 0) {
+      const listFile = await writeNames(`${pull.listFile}-large`, tree.large);
+      await noted(bring({ ...pull, listFile, everything: false, files: 'withHoles' }, { doneBytes }));
+    }
+    await settleDirectories();
+    const sweep = { directory: target.directory, begunMs: begun?.begunMs ?? begunMs, uid: process.getuid?.() ?? 0 };
+    for (let round = 0; ; round += 1) {
+      if (isCutOnce) {
+        await sweepLeftovers(tree, sweep, log);
+        await settleDirectories();
+      }
+      const now = await look(tree);
+      const lacking = now.lacking.filter(({ again }) => again);
+      if (lacking.length === 0 || round === mostRounds) {
+        for (const { name, why } of now.lacking) {
+          const path = `/${escapeName(Buffer.from(name, 'latin1'))}`;
+          // rsync's own reason says more.
+          if (!failed.has(path)) failed.set(path, { path, why });
+        }
+        return now;
+      }
+      log.info(`bringing once more what is not yet as it was: ${lacking.length}`);
+      for (const { name } of lacking) failed.delete(`/${escapeName(Buffer.from(name, 'latin1'))}`);
+      const names = lacking.map(({ name }) => name).filter((name) => name !== '');
+      if (names.length > 0) {
+        const listFile = await writeNames(`${pull.listFile}-again`, names);
+        const mode = againMode(round);
+        await noted(
+          bring({ ...pull, mode, listFile, everything: false, namesOnly: true, again: true, files: 'withHoles' }),
+        );
+      }
+      await settleDirectories(true);
+    }
+  }
+
+  /** With --backup rsync leaves the times of directories as they come; and what comes late spoils them in any case. */
+  async function settleDirectories(always = isCutOnce): Promise<void> {
+    if (pull.mode.kind !== 'over' && !always) return;
+    const keepParents = pull.mode.kind === 'over' && pull.mode.keepParents;
+    await noted(pullThrough({ ...pull, mode: { kind: 'directories', keepParents } }, session, log, {}));
+  }
+
+  /** What was replaced once must not be kept under the name under which what it replaced was. */
+  function againMode(round: number): AskedPull['mode'] {
+    if (pull.mode.kind !== 'over' || pull.mode.suffix === undefined) return pull.mode;
+    const later = new Date(Math.max(clock.now().getTime(), begunMs) + (round + 1) * 1000);
+    return { ...pull.mode, suffix: `.before-${snapshotNameAt(later)}` };
+  }
+
+  async function look(tree: TreeList): Promise<Counted> {
+    const comparesAll = pull.mode.kind === 'over' && pull.mode.checksum;
+    const root = process.getuid?.() === 0;
+    const found = await countWhatCame(tree, {
+      directory: target.directory,
+      rights: root,
+      directoryTimes: kind === 'fresh',
+      keepsParents: pull.mode.kind === 'over' && pull.mode.keepParents,
+      keepsTop: target.directory === '/',
+      proven,
+      // rsync itself has compared, by content, what it left as it was.
+      isSettled: (stat) => !options.verify || (comparesAll && Number(stat.ctimeMs) < begunMs - 1000),
+    });
+    if (found.unread.length === 0) return found;
+    log.step(`comparing ${found.unread.length} with the snapshot, by checksums`);
+    const differing = await compareContent(found.unread, target, `${pull.listFile}-digests`, session, (name) =>
+      proven.add(name),
+    );
+    return { ...found, unread: [], lacking: [...found.lacking, ...differing] };
+  }
 }
 
-/** One pull; and another one for the large files that the first one left out, which come with their holes. */
-async function bringAll(
-  pull: AskedPull,
-  bring: (part: AskedPull, further: Pick<PullWatch, 'doneBytes' | 'early'>) => Promise<PullReport>,
-  early: EarlyPull | undefined,
-): Promise<Omit<PullReport, 'large'>> {
-  const most = await bring({ ...pull, files: 'most' }, early === undefined ? {} : { early });
-  if (most.large.length === 0) return most;
-  const listFile = `${pull.listFile}-large`;
-  await writeFile(listFile, Buffer.concat(most.large.flatMap((name) => [name, Buffer.from([0])])), { mode: 0o600 });
-  const large = await bring({ ...pull, listFile, everything: false, files: 'withHoles' }, { doneBytes: most.bytes });
-  return {
-    files: most.files + large.files,
-    bytes: most.bytes + large.bytes,
-    failed: [...most.failed, ...large.failed],
-    digests: most.digests && large.digests,
-  };
+function sumOf(pulled: readonly PullReport[]): { files: number; bytes: number } {
+  return pulled.reduce((sum, { files, bytes }) => ({ files: sum.files + files, bytes: sum.bytes + bytes }), {
+    files: 0,
+    bytes: 0,
+  });
+}
+
+/** @param names latin1 */
+async function writeNames(file: string, names: readonly string[]): Promise<string> {
+  await writeFile(file, Buffer.from(names.map((name) => `${name}\0`).join(''), 'latin1'), { mode: 0o600 });
+  return file;
 }

@@ -1,5 +1,3 @@
-import type { Log } from '../../system/log.ts';
-
 import { type PullRequest, type PullResult, runPull } from '../../system/rsync-pull.ts';
 import type { Session } from '../session.ts';
 import type { AskedPull, EarlyPull } from './pull.ts';
@@ -17,12 +15,11 @@ export interface WaitingPull extends EarlyPull {
  * Starts a pull from the snapshot that is probably meant, while the server is still asked which one is: rsync, ssh and the
  * server's side load meanwhile. Nothing is written, here or there, before the names are told.
  */
-export function startPullAhead(pull: AskedPull, session: Session, log: Log): WaitingPull {
+export function startPullAhead(pull: AskedPull, session: Session): WaitingPull {
   const { promise: request, resolve } = Promise.withResolvers<PullRequest | undefined>();
-  const progress = log.showsProgress === true;
   const result: Promise<PullResult> = session
     .connect()
-    .then(({ sessionArgv }) => runPull({ ...pull, sessionArgv, progress }, { signal: session.signal, request }));
+    .then(({ sessionArgv }) => runPull({ ...pull, sessionArgv }, { signal: session.signal, request }));
   let waits = true;
   const stop = () => {
     waits = false;

@@ -19,8 +19,10 @@ export interface PullReport {
   readonly files: number;
   readonly bytes: number;
   readonly failed: readonly Failed[];
-  /** What a pull of `most` left out; relative to the directory. */
-  readonly large: readonly Buffer[];
+  /** rsync said in the end that something was left undone, named or not. */
+  readonly isPartial: boolean;
+  /** Why, in rsync's words. */
+  readonly cause: string;
   /** Whether the items had the digests that were asked for: not every rsync can. */
   readonly digests: boolean;
 }
@@ -39,7 +41,7 @@ export interface PullWatch {
 }
 
 /** What is known of a pull before there is a connection. */
-export type AskedPull = Omit<Pull, 'sessionArgv' | 'progress'>;
+export type AskedPull = Omit<Pull, 'sessionArgv'>;
 
 /** The first attempt of a pull, started before it was known what it is to bring; see `early-pull.ts`. */
 export interface EarlyPull {
@@ -53,7 +55,6 @@ export interface EarlyPull {
 export async function pullThrough(pull: AskedPull, session: Session, log: Log, watch: PullWatch): Promise<PullReport> {
   let files = 0;
   let bytes = 0;
-  const large = new Map<string, Buffer>();
   let digests = pull.digests ?? false;
   let { early } = watch;
   for (let state = firstAttempt; ; ) {
@@ -67,14 +68,9 @@ export async function pullThrough(pull: AskedPull, session: Session, log: Log, w
       const watcher = watcherOf(watch, log);
       const first = early;
       early = undefined;
-      // Whether anything moved decides how often it is tried: from the second attempt on that must be known exactly.
-      const progress = log.showsProgress === true || state !== firstAttempt;
       const ended =
         first === undefined
-          ? await runPull(
-              { ...asked, sessionArgv: connection.sessionArgv, progress },
-              { watcher, signal: session.signal },
-            )
+          ? await runPull({ ...asked, sessionArgv: connection.sessionArgv }, { watcher, signal: session.signal })
           : await first.goOn({ list: await readFile(pull.listFile), watcher });
       session.signal.throwIfAborted();
       if (ended.lacksDigests && digests) {
@@ -83,7 +79,6 @@ export async function pullThrough(pull: AskedPull, session: Session, log: Log, w
       }
       files += ended.files;
       bytes += ended.bytes;
-      for (const name of ended.large) large.set(name.toString('latin1'), name);
       failed = failuresOf(ended, pull.directory);
       unreadable = ended.errors.unreadable;
       result = {
@@ -109,7 +104,10 @@ export async function pullThrough(pull: AskedPull, session: Session, log: Log, w
     const isPartial = result.kind === 'rsync' && result.exitCode === 23 && unreadable && !result.diskFull;
     const isOver = next.next === 'go on' || isPartial;
     await watch.ended?.(!isOver);
-    if (isOver) return { files, bytes, failed, large: [...large.values()], digests };
+    if (isOver) {
+      const saysPartial = result.kind === 'rsync' && result.exitCode !== 0 && result.exitCode !== 24;
+      return { files, bytes, failed, isPartial: saysPartial, cause: whyOf(error), digests };
+    }
     if (next.next === 'give up') throw error;
     await session.waitFor(next.afterMs, whyOf(error), next.state);
     state = next.state;

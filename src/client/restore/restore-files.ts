@@ -15,9 +15,9 @@ import { absolutePath, everything, isEverything, isPattern, relativeToRoot } fro
 import { type AskedPull, type Failed, pullThrough } from './pull.ts';
 import { hasAllParents, markOf, type Target, whatIsThere } from './target.ts';
 import {
+  askForSnapshots,
   type Found,
   findVersions,
-  listSnapshots,
   noSnapshots,
   notFound,
   openRestoreSession,
@@ -53,6 +53,8 @@ export interface RestoreReport {
   /** Files whose content was brought. */
   readonly files: number;
   readonly bytes: number;
+  /** Files that are there now as the snapshots have them, each counted; null where the server has no list of what it holds. */
+  readonly all: { readonly files: number; readonly bytes: number } | null;
   /** `checksums`: everything was read again after it was written, and compared with the server's checksums. */
   readonly verified: 'checksums' | 'no';
   /** What could not be restored, or differs from the snapshot. */
@@ -72,19 +74,25 @@ export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): 
   let early: WaitingPull | undefined;
   try {
     early = await startProbable(options, session, temporary, deps);
-    const { targets, missing, expectedBytes } = await planTargets(options, session, deps);
+    const { targets, missing, expectedBytes, lists } = await planTargets(options, session, deps);
     const works: Work[] = [];
-    for (const target of targets) works.push(await prepareTarget(target, options, session, temporary, deps));
+    for (const target of targets)
+      works.push({ ...(await prepareTarget(target, options, session, temporary, deps)), lists });
     if (!works.some((work) => isSame(early, work))) await early?.giveUp();
     const failed: Failed[] = [...missing];
     let files = 0;
     let bytes = 0;
+    let all: RestoreReport['all'] = { files: 0, bytes: 0 };
     for (const prepared of works) {
       const work = isSame(early, prepared) ? { ...prepared, early } : prepared;
       const result = await carryOut(work, options, session, deps, expectedBytes);
       files += result.files;
       bytes += result.bytes;
       failed.push(...result.failed);
+      all =
+        all === null || result.all === undefined
+          ? null
+          : { files: all.files + result.all.files, bytes: all.bytes + result.all.bytes };
     }
     return {
       status: failed.length === 0 ? 'ok' : 'partial',
@@ -95,6 +103,7 @@ export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): 
       })),
       files,
       bytes,
+      all,
       verified: options.verify ? 'checksums' : 'no',
       failed,
     };
@@ -114,18 +123,19 @@ interface Plan {
   readonly missing: readonly Failed[];
   /** Undefined when a directory is among it. */
   readonly expectedBytes: number | undefined;
+  readonly lists: boolean;
 }
 
 /** Which snapshot each path is taken from, and where it goes. */
 async function planTargets(options: RestoreOptions, session: Session, deps: RestoreDeps): Promise<Plan> {
   if (options.allFiles || options.paths.length === 0) {
-    const snapshots = await listSnapshots(session);
+    const { snapshots, lists } = await askForSnapshots(session);
     if (snapshots.length === 0) throw noSnapshots();
     const newest = snapshots.at(-1)?.snapshot;
     const snapshot = snapshotOf(wishOf(options, snapshots, deps.clock.now()), snapshots) ?? newest;
     if (snapshot === undefined) throw noSnapshots();
     const directory = directoryFor(options, snapshot, false, deps);
-    return { targets: [{ directory, snapshot, names: [everything] }], missing: [], expectedBytes: undefined };
+    return { targets: [{ directory, snapshot, names: [everything] }], missing: [], expectedBytes: undefined, lists };
   }
   const found = await findVersions(options, session, deps);
   const none = found.paths.filter(({ versions }) => versions.length === 0);
@@ -145,7 +155,7 @@ async function planTargets(options: RestoreOptions, session: Session, deps: Rest
     snapshot,
     names,
   }));
-  return { targets, missing, expectedBytes };
+  return { targets, missing, expectedBytes, lists: found.lists };
 }
 
 /** A path that is gone from the newest snapshot comes from an older one: a person should know. */
@@ -199,18 +209,18 @@ async function startProbable(
   // Only a list can be waited for.
   if (paths.length === 0 || isEverything(names)) return undefined;
   const target = { directory: directoryFor(options, snapshot, false, deps), snapshot, names };
-  if ((await markOf(target, deps.paths.stateDir).isSet()) || (await whatIsThere(target)) !== undefined)
-    return undefined;
+  if ((await markOf(target, deps.paths.stateDir).read()) !== undefined) return undefined;
+  if ((await whatIsThere(target)) !== undefined) return undefined;
   const mode = { kind: 'fresh' } as const;
   const pull = { ...askedOf(target, temporary, deps), mode, files: 'most', digests: options.verify } as const;
-  return startPullAhead(pull, session, deps.log);
+  return startPullAhead(pull, session);
 }
 
 /** Whether what was started is what is wanted. */
 function isSame(early: WaitingPull | undefined, { pull, begun }: Work): early is WaitingPull {
   return (
     early?.waits === true &&
-    !begun &&
+    begun === undefined &&
     pull.mode.kind === 'fresh' &&
     pull.remoteCommand === early.pull.remoteCommand &&
     pull.directory === early.pull.directory
@@ -224,7 +234,7 @@ async function prepareTarget(
   session: Session,
   temporary: string,
   deps: RestoreDeps,
-): Promise<Work> {
+): Promise<Omit<Work, 'lists'>> {
   const { paths, clock, log } = deps;
   const common = askedOf(target, temporary, deps);
   await writeFile(common.listFile, Buffer.concat(target.names.flatMap((name) => [name, Buffer.from([0])])), {
@@ -234,10 +244,11 @@ async function prepareTarget(
   const suffix = options.overwrite ? undefined : `.before-${snapshotNameAt(clock.now())}`;
   if (options.inPlace) {
     await agreeToReplace({ ...common, mode: { kind: 'compare', keepParents } }, suffix, options, session, deps);
-    return { target, begun: false, pull: { ...common, mode: { kind: 'over', suffix, keepParents, checksum: true } } };
+    const begun = await markOf(target, paths.stateDir).read();
+    return { target, begun, pull: { ...common, mode: { kind: 'over', suffix, keepParents, checksum: true } } };
   }
-  const begun = await markOf(target, paths.stateDir).isSet();
-  const there = begun ? undefined : await whatIsThere(target);
+  const begun = await markOf(target, paths.stateDir).read();
+  const there = begun === undefined ? await whatIsThere(target) : undefined;
   if (there !== undefined && !options.overwrite) {
     throw new BytebackError('usage', {
       what: `${escapeName(there)} is there already`,
@@ -245,9 +256,11 @@ async function prepareTarget(
       fix: 'restore to another directory with --to, or replace it with --overwrite',
     });
   }
-  if (begun) log.step(`going on with the restore that was begun to ${escapeName(target.directory)}`);
+  if (begun !== undefined) log.step(`going on with the restore that was begun to ${escapeName(target.directory)}`);
   const mode: Pull['mode'] =
-    there === undefined ? { kind: 'fresh' } : { kind: 'over', suffix: undefined, keepParents: false, checksum: !begun };
+    there === undefined && begun?.kind !== 'over'
+      ? { kind: 'fresh' }
+      : { kind: 'over', suffix: undefined, keepParents: false, checksum: true };
   return { target, begun, pull: { ...common, mode } };
 }
 

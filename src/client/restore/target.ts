@@ -85,12 +85,18 @@ export async function makeTarget(directory: string): Promise<void> {
   }
 }
 
+/** How a restore that has not ended was begun: `fresh` where nothing was, and by this machine's clock. */
+export interface Begun {
+  readonly kind: 'fresh' | 'over';
+  readonly begunMs: number;
+}
+
 /** What a mark says; equal text is the same restore. */
 function markText({ directory, snapshot, names }: Target): string {
   const list = createHash('sha256')
     .update(Buffer.concat(names.flatMap((name) => [name, Buffer.from([0])])))
     .digest('hex');
-  return `${JSON.stringify({ format: 1, directory, snapshot, names: list })}\n`;
+  return JSON.stringify({ format: 2, directory, snapshot, names: list });
 }
 
 /**
@@ -101,15 +107,18 @@ export function markOf(target: Target, stateDirectory: string) {
   const directory = join(stateDirectory, 'restores');
   const file = join(directory, `${createHash('sha256').update(target.directory).digest('hex').slice(0, 32)}.json`);
   return {
-    /** True when this very restore was begun before. */
-    async isSet(): Promise<boolean> {
-      return (await readFile(file, 'utf8').catch(() => '')) === markText(target);
+    /** Set when this very restore was begun before: how, and when. */
+    async read(): Promise<Begun | undefined> {
+      const [what, how = ''] = (await readFile(file, 'utf8').catch(() => '')).split('\n');
+      if (what !== markText(target)) return undefined;
+      const [kind, begunMs] = how.split(' ');
+      return { kind: kind === 'over' ? 'over' : 'fresh', begunMs: Number(begunMs) || 0 };
     },
     /** Where the state directory is not ours to write to, a cut restore cannot be told from a foreign directory. */
-    async set(): Promise<void> {
+    async set({ kind, begunMs }: Begun): Promise<void> {
       try {
         await mkdir(directory, { recursive: true, mode: 0o700 });
-        await writeFileAtomically(file, markText(target), { mode: 0o600 });
+        await writeFileAtomically(file, `${markText(target)}\n${kind} ${begunMs}\n`, { mode: 0o600 });
       } catch (error) {
         if (!['EACCES', 'EROFS', 'EPERM', 'ENOSPC'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
       }

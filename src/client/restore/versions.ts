@@ -75,6 +75,8 @@ export interface Found {
   /** The one snapshot that was asked for; undefined when each path has its own. */
   readonly snapshot: SnapshotName | undefined;
   readonly paths: readonly FoundPath[];
+  /** Whether the server lists what a snapshot holds. */
+  readonly lists: boolean;
 }
 
 /** A person waits: a lost connection is tried again sooner than in the night. */
@@ -97,10 +99,15 @@ export function openRestoreSession(deps: RestoreDeps, patient: boolean): Session
 
 /** All snapshots of this machine, oldest first. */
 export async function listSnapshots(session: Session): Promise<SnapshotEntry[]> {
-  const { snapshots } = await session.persist('later', (connection) =>
+  return (await askForSnapshots(session)).snapshots;
+}
+
+/** The same, and whether the server lists what a snapshot holds. */
+export async function askForSnapshots(session: Session): Promise<{ snapshots: SnapshotEntry[]; lists: boolean }> {
+  const { snapshots, lists = false } = await session.persist('later', (connection) =>
     askAndGoOn(connection, 'snapshots', undefined, SnapshotsReplySchema, session),
   );
-  return snapshots.toSorted((a, b) => (a.snapshot < b.snapshot ? -1 : 1));
+  return { snapshots: snapshots.toSorted((a, b) => (a.snapshot < b.snapshot ? -1 : 1)), lists };
 }
 
 /** What a person's words mean. @throws BytebackError (usage) when they contradict each other or mean nothing. */
@@ -114,6 +121,7 @@ export function wishOf(options: WhichVersions, snapshots: readonly NamedSnapshot
 interface Finding {
   readonly snapshots: readonly NamedSnapshot[];
   readonly snapshot: SnapshotName | undefined;
+  readonly lists: boolean;
   /** As it comes, some paths at a time: a pattern may match more than one wants to hold. */
   readonly found: AsyncIterable<readonly FoundPath[]>;
 }
@@ -130,13 +138,13 @@ async function beginFinding(options: WhichVersions, session: Session, deps: Rest
   // What is wrong with the words is said before a connection is made.
   const paths = options.paths.map((path) => absolutePath(path, deps.workingDirectory));
   if (options.at !== undefined) parseMoment(options.at, deps.clock.now());
-  const { snapshots, versions } = await askForVersions(paths, session);
+  const { snapshots, versions, lists } = await askForVersions(paths, session);
   const newest = snapshots.at(-1)?.snapshot;
   if (newest === undefined) throw noSnapshots();
   const wish = wishOf(options, snapshots, deps.clock.now());
   const snapshot = snapshotOf(wish, snapshots);
   const names = snapshots.map((entry) => entry.snapshot);
-  return { snapshots, snapshot, found: findEach() };
+  return { snapshots, snapshot, lists, found: findEach() };
 
   async function* findEach(): AsyncGenerator<readonly FoundPath[]> {
     for (const path of paths) {
@@ -219,9 +227,10 @@ async function* findMatches(pattern: Buffer, snapshot: SnapshotName, session: Se
 async function askForVersions(
   paths: readonly Buffer[],
   session: Session,
-): Promise<{ snapshots: NamedSnapshot[]; versions: Map<string, Version[]> }> {
+): Promise<{ snapshots: NamedSnapshot[]; versions: Map<string, Version[]>; lists: boolean }> {
   const byPath = new Map<string, Version[]>();
   let snapshots: NamedSnapshot[] = [];
+  let lists = false;
   let atOnce = pathsAtOnce;
   for (let from = 0; from < paths.length; ) {
     const request = { paths: paths.slice(from, from + atOnce).map((path) => escapeName(path)) };
@@ -242,9 +251,10 @@ async function askForVersions(
       else known.push(version);
     }
     snapshots = reply.snapshots.toSorted((a, b) => (a.snapshot < b.snapshot ? -1 : 1));
+    lists = reply.lists ?? false;
     from += request.paths.length;
   }
-  return { snapshots, versions: byPath };
+  return { snapshots, versions: byPath, lists };
 }
 
 export function noSnapshots(): BytebackError {

@@ -37,7 +37,16 @@ import { askRoot } from './root-helper.ts';
 import { serveRun } from './serve-run.ts';
 import { requireFewSessions, sessionTitle } from './session-limit.ts';
 import { loadReceiveConfig } from './settings.ts';
-import { check, listCurrent, restore, type Session, type SessionEnd, transfer, workInPlace } from './transfer.ts';
+import {
+  check,
+  listCurrent,
+  lookThrough,
+  restore,
+  type Session,
+  type SessionEnd,
+  transfer,
+  workInPlace,
+} from './transfer.ts';
 
 /** One session as sshd starts it. */
 export interface ReceiveCall {
@@ -60,7 +69,7 @@ const mostAhead = 4;
 export async function receive(call: ReceiveCall): Promise<number> {
   const text = call.env['SSH_ORIGINAL_COMMAND'];
   // Those whose stdout is rsync's or a list's: a reason there would be taken for data.
-  const moves = /^(?:transfer|check|restore|separate|replay|list|rsync)(?: |$)/.test(text ?? '');
+  const moves = /^(?:transfer|check|restore|tree|digests|separate|replay|list|rsync)(?: |$)/.test(text ?? '');
   const who: Refused = { connection: call.env['SSH_CONNECTION'] };
   try {
     return await serve(parseCommand(text), call, who);
@@ -70,7 +79,10 @@ export async function receive(call: ReceiveCall): Promise<number> {
 }
 
 /** What root may ask on the server itself: to look, and to bring back. */
-const localVerbs: readonly string[] = ['ping', 'snapshots', 'versions', 'find', 'changes', 'machine', 'restore'];
+const localVerbs: readonly string[] = [
+  ...['ping', 'snapshots', 'versions', 'find', 'changes', 'machine'],
+  ...['restore', 'tree', 'digests'],
+];
 
 /**
  * Serves one session of root on the server itself, for one client: reads, and nothing else. Who the caller is was told by
@@ -87,7 +99,7 @@ export async function receiveLocally(name: string, call: ReceiveCall): Promise<n
     }
     return await serveClient(command, client, await loadReceiveConfig(), call, who);
   } catch (error) {
-    return refuse(error, { ...call, moves: /^restore /.test(text ?? '') }, who);
+    return refuse(error, { ...call, moves: /^(?:restore|list|digests) /.test(text ?? '') }, who);
   }
 }
 
@@ -172,11 +184,11 @@ async function serveClient(
       return reply(call, { ok: true, failure: await whyRefused(store, client, run) });
     }
     case 'snapshots':
-      return reply(call, { ok: true, snapshots: await listSnapshots(store, client) });
+      return reply(call, { ok: true, snapshots: await listSnapshots(store, client), lists: true });
     case 'versions': {
       const { paths } = await requestOf(call, VersionsRequestSchema);
       const found = await listVersions(store, client, paths);
-      return reply(call, { ok: true, ...found });
+      return reply(call, { ok: true, ...found, lists: true });
     }
     case 'find': {
       const request = await requestOf(call, FindRequestSchema);
@@ -214,6 +226,9 @@ async function serveClient(
       return finish(await listCurrent(session, command.run, command.scope), call, who);
     case 'restore':
       return finish(await restore(session, command.snapshot, command.rsync), call, who);
+    case 'tree':
+    case 'digests':
+      return finish(await lookThrough(session, command.snapshot, command.verb), call, who);
     case 'register':
     case 'redeem':
       throw new Error('authorise() lets no client do it');

@@ -194,24 +194,48 @@ export async function listCurrent(session: Session, run: RunId, scope: ListScope
 
 /** Sends files of a snapshot: rsync in a jail that sees exactly that snapshot's files and can write nothing. */
 export async function restore(session: Session, snapshot: SnapshotName, options: RsyncOptions): Promise<SessionEnd> {
-  const { client, store } = session;
-  const [snapshots, serverSide] = await Promise.all([listSnapshotNames(store, client), serverSideOf(session)]);
-  if (!snapshots.includes(snapshot)) {
-    throw new Refusal('snapshot', {
-      what: 'no such snapshot',
-      why: `${client} has no snapshot ${snapshot}`,
-      fix: 'list what there is: byteback-restore',
-    });
-  }
-  const rsync = await startInJail({
-    directory: store.snapshotFsDir(client, snapshot),
+  const serverSide = serverSideOf(session);
+  serverSide.catch(() => undefined);
+  await requireSnapshot(session, snapshot);
+  return readInJail(session, snapshot, buildRsyncArgv('pull', options, await serverSide));
+}
+
+/**
+ * Tells what a snapshot holds at and below some names, or what the checksums of some files are: our own program in the same jail. What a
+ * client counts its restore against comes from here.
+ */
+export async function lookThrough(
+  session: Session,
+  snapshot: SnapshotName,
+  task: 'tree' | 'digests',
+): Promise<SessionEnd> {
+  await requireSnapshot(session, snapshot);
+  return readInJail(session, snapshot, jailedProgramArgv(task));
+}
+
+async function requireSnapshot({ client, store }: Session, snapshot: SnapshotName): Promise<void> {
+  if ((await listSnapshotNames(store, client)).includes(snapshot)) return;
+  throw new Refusal('snapshot', {
+    what: 'no such snapshot',
+    why: `${client} has no snapshot ${snapshot}`,
+    fix: 'list what there is: byteback-restore',
+  });
+}
+
+async function readInJail(
+  session: Session,
+  snapshot: SnapshotName,
+  argv: readonly [string, ...string[]],
+): Promise<SessionEnd> {
+  const program = await startInJail({
+    directory: session.store.snapshotFsDir(session.client, snapshot),
     access: 'read',
-    argv: buildRsyncArgv('pull', options, serverSide),
+    argv,
     stdin: 'inherit',
     stdout: 'inherit',
     stderr: 'pipe',
   });
-  return supervise(rsync, { idleTimeoutMs: session.idleTimeoutMs }, session.say);
+  return supervise(program, { idleTimeoutMs: session.idleTimeoutMs }, session.say);
 }
 
 function errorOf(failure: Failure | undefined): BytebackError | undefined {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { changesInside } from './inside/changes.ts';
+import { digestsInside } from './inside/digests.ts';
 import { drop } from './inside/drop.ts';
 import { findInside } from './inside/find.ts';
 import { listInside } from './inside/list.ts';
@@ -11,6 +12,7 @@ import { proveFromInside } from './inside/prove.ts';
 import { replay } from './inside/replay.ts';
 import { separate } from './inside/separate.ts';
 import { unreadableInside } from './inside/unreadable.ts';
+import { treeInside } from './inside/tree.ts';
 import { versionsInside } from './inside/versions.ts';
 
 /** What the program inside the jail can be asked, by its one argument. */
@@ -26,6 +28,8 @@ const tasks = {
   pick: pickInside,
   unreadable: unreadableInside,
   look: lookInside,
+  tree: treeInside,
+  digests: digestsInside,
 } as const;
 export type JailedTask = keyof typeof tasks;
 
@@ -53,7 +57,8 @@ export async function runJailed(task: string, stdin: Readable, stdout: Writable)
   const request = await buffer(limited(stdin));
   const answer = tasks[task as JailedTask](request);
   if (Symbol.asyncIterator in answer) {
-    for await (const lines of answer) if (!stdout.write(lines)) await once(stdout, 'drain');
+    for await (const lines of answer as AsyncGenerator<string | Buffer>)
+      if (!stdout.write(lines)) await once(stdout, 'drain');
   } else {
     stdout.write(`${JSON.stringify(await answer)}\n`);
   }

@@ -83,7 +83,7 @@ export function describe(
 ): Omit<Version, 'snapshot' | 'path'> {
   const described = describeWithoutTarget(stat, recorded);
   const target = described.type === 'link' ? readTarget(place) : undefined;
-  return { ...described, ...(target === undefined ? {} : { target }) };
+  return { ...described, ...(target === undefined ? {} : { target: escapeName(target).slice(0, 16_384) }) };
 }
 
 /** What is known of a stored file without looking into it. */
@@ -126,7 +126,8 @@ function typeOf(mode: number): Version['type'] {
   return types[mode & 0o170000] ?? 'unknown';
 }
 
-function readTarget(place: Buffer): string | undefined {
+/** The target of a stored link, as bytes; undefined when it cannot be read. */
+export function readTarget(place: Buffer): Buffer | undefined {
   let file: number;
   try {
     file = openSync(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -136,7 +137,7 @@ function readTarget(place: Buffer): string | undefined {
   }
   try {
     const target = Buffer.alloc(maxTargetBytes);
-    return escapeName(target.subarray(0, readSync(file, target, 0, maxTargetBytes, 0))).slice(0, 16_384);
+    return target.subarray(0, readSync(file, target, 0, maxTargetBytes, 0));
   } catch {
     // The disk does not give it, or it is a directory that is said to be a link.
     return undefined;
