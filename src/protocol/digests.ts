@@ -17,7 +17,7 @@ export function parseDigests(text: string): Map<string, string | null> | undefin
   const parts = text.split('\0');
   const digests = new Map<string, string | null>();
   let count = 0;
-  for (let at = 0; at + 1 < parts.length; at += 2) {
+  for (let at = 0; at + 2 < parts.length; at += 2) {
     const [digest = '', name = ''] = [parts[at], parts[at + 1]];
     if (digest.startsWith('.')) return Number(digest.slice(1)) === count ? digests : undefined;
     if (digest !== '-' && !/^[0-9a-f]{64}$/.test(digest)) return undefined;

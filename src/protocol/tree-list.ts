@@ -1,5 +1,5 @@
 /**
- * What a snapshot holds at and below some names, as `list` writes it: one record for each name, and a last one that says that
+ * What a snapshot holds at and below some names, as `tree` writes it: one record for each name, and a last one that says that
  * this is all. A record is four parts, each ended by NUL: figures, name, target of a link, attributes.
  */
 

@@ -6,8 +6,15 @@ import { ask } from '../remote.ts';
 import type { Session } from '../session.ts';
 import { snapshotOf, type Wish, wishedSnapshot } from './choice.ts';
 import { parseMoment } from './moment.ts';
-import { absolutePath } from './names.ts';
-import { listSnapshots, noSnapshots, openRestoreSession, type RestoreDeps } from './versions.ts';
+import { isPattern, meanings } from './names.ts';
+import {
+  findVersions,
+  listSnapshots,
+  noSnapshots,
+  notFound,
+  openRestoreSession,
+  type RestoreDeps,
+} from './versions.ts';
 
 /** What changed between two snapshots. */
 export interface Changed {
@@ -53,7 +60,8 @@ export async function listChanged(options: HistoryOptions, deps: RestoreDeps): P
       attributes: { paths: 0, bytes: 0 },
     };
     let largest: Change[] = [];
-    for await (const change of changesBetween(from, to, pathOf(options, deps), session)) {
+    const path = await pathOf(options, session, deps);
+    for await (const change of changesBetween(from, to, path, session)) {
       totals[change.change].paths += 1;
       if (change.change === 'attributes') continue;
       totals[change.change].bytes += weightOf(change);
@@ -74,30 +82,60 @@ function theLargest(changes: readonly Change[]): Change[] {
   return changes.toSorted((a, b) => weightOf(b) - weightOf(a)).slice(0, shownChanges);
 }
 
-/** What is gone: paths that some snapshot holds and the newest does not, by name. */
-export async function listDeleted(options: HistoryOptions, deps: RestoreDeps): Promise<Deleted[]> {
+/**
+ * What is gone: paths that some snapshot holds and the newest does not, by name: the path itself, what is below it, and what a
+ * pattern matches.
+ * @throws BytebackError (usage) when no snapshot holds anything of that name.
+ */
+export async function listDeleted({ path }: { readonly path: string }, deps: RestoreDeps): Promise<Deleted[]> {
   const session = openRestoreSession(deps, false);
   try {
-    const names = (await listSnapshots(session)).map(({ snapshot }) => snapshot);
-    if (names.length === 0) throw noSnapshots();
-    // From the newest backwards: what is met first of a path is what became of it in the end.
-    const fates = new Map<string, Deleted | undefined>();
-    for (let at = names.length - 1; at > 0; at -= 1) {
-      const [from, to] = [names[at - 1] as SnapshotName, names[at] as SnapshotName];
-      for await (const { path, change, sizeBefore } of changesBetween(from, to, pathOf(options, deps), session)) {
-        if (fates.has(path)) continue;
-        if (change === 'added') fates.set(path, undefined);
-        if (change === 'removed') fates.set(path, { path, snapshot: from, sizeBytes: sizeBefore ?? 0 });
-      }
+    const ways = meanings(path, deps.workingDirectory);
+    // Of a pattern also what is below the directories that it matches.
+    const asked = ways.some((way) => isPattern(way)) ? [path, `${path}/**`] : [path];
+    const { snapshots, paths } = await findVersions({ paths: asked, all: true }, session, deps);
+    const names = snapshots.map(({ snapshot }) => snapshot);
+    const found = paths.filter(({ versions }) => versions.length > 0);
+    // A person who mistypes a name must not read that nothing is gone.
+    if (found.length === 0) throw notFound(paths[0] ?? { path: ways[0], versions: [] });
+    const named = found.find((one) => ways.some((way) => way.equals(one.path)));
+    const gone = new Map<string, Deleted>();
+    for (const { path: each, versions } of named === undefined ? found : [named]) {
+      const name = escapeName(each);
+      const last = versions[0];
+      if (last !== undefined && last.snapshot !== names.at(-1))
+        gone.set(name, { path: name, snapshot: last.snapshot, sizeBytes: last.type === 'file' ? last.sizeBytes : 0 });
     }
-    return [...fates.values()].filter((fate) => fate !== undefined).toSorted((a, b) => (a.path < b.path ? -1 : 1));
+    if (named?.versions.some(({ type }) => type === 'directory')) {
+      for (const deleted of await goneBelow(escapeName(named.path), names, session)) gone.set(deleted.path, deleted);
+    }
+    return [...gone.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1));
   } finally {
     await session.close();
   }
 }
 
-function pathOf({ path = '/' }: HistoryOptions, { workingDirectory }: RestoreDeps): string {
-  return escapeName(absolutePath(path, workingDirectory));
+/** What is gone below one path. */
+async function goneBelow(path: string, names: readonly SnapshotName[], session: Session): Promise<Deleted[]> {
+  // From the newest backwards: what is met first of a path is what became of it in the end.
+  const fates = new Map<string, Deleted | undefined>();
+  for (let at = names.length - 1; at > 0; at -= 1) {
+    const [from, to] = [names[at - 1] as SnapshotName, names[at] as SnapshotName];
+    for await (const { path: name, change, sizeBefore } of changesBetween(from, to, path, session)) {
+      if (fates.has(name)) continue;
+      if (change === 'added') fates.set(name, undefined);
+      if (change === 'removed') fates.set(name, { path: name, snapshot: from, sizeBytes: sizeBefore ?? 0 });
+    }
+  }
+  return [...fates.values()].filter((fate) => fate !== undefined);
+}
+
+/** The path whose changes are asked for: as it is typed, when some snapshot has a name like that. */
+async function pathOf({ path = '/' }: HistoryOptions, session: Session, deps: RestoreDeps): Promise<string> {
+  const [literal, escaped] = meanings(path, deps.workingDirectory);
+  if (escaped === undefined) return escapeName(literal);
+  const { paths } = await findVersions({ paths: [path], all: true }, session, deps);
+  return escapeName(paths[0]?.path ?? literal);
 }
 
 /** @throws BytebackError (usage) when there are no two snapshots to compare. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { BytebackError } from '../../errors.ts';
-import { absolutePath, relativeToRoot } from './names.ts';
+import { absolutePath, meanings, relativeToRoot, withPlainBackslashes } from './names.ts';
 
 test.each([
   ['/etc/hosts', '/', '/etc/hosts'],
@@ -21,6 +21,23 @@ test('a name that is no text is written as listings print it', () => {
 
 test.each(['', 'a\\x00b'])('refuses %j', (typed) => {
   expect(() => absolutePath(typed, '/')).toThrow(BytebackError);
+});
+
+test.each([
+  ['hosts', ['/srv/hosts']],
+  // The name itself comes first; then what it may be the escaped form of.
+  ['mnt-my\\x2ddisk.mount', ['/srv/mnt-my\\x2ddisk.mount', '/srv/mnt-my-disk.mount']],
+  ['a\\\\b', ['/srv/a\\\\b', '/srv/a\\b']],
+  ['a\\b', ['/srv/a\\b']],
+  ['\\x2e\\x2e/x', ['/srv/\\x2e\\x2e/x', '/x']],
+  ['a\\x00b', ['/srv/a\\x00b']],
+  ['a\\x2fb', ['/srv/a\\x2fb', '/srv/a/b']],
+])('%j may mean %j', (typed, expected) => {
+  expect(meanings(typed, '/srv').map(String)).toEqual(expected);
+});
+
+test('a pattern in which a backslash stands for itself', () => {
+  expect(withPlainBackslashes(Buffer.from('/a\\x2d*')).toString()).toBe('/a\\\\x2d*');
 });
 
 test('relative to the root of a snapshot', () => {

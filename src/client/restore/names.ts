@@ -7,7 +7,28 @@ import { unescapeName } from '../../protocol/file-name.ts';
  * @throws BytebackError (usage) for a name that no file can have.
  */
 export function absolutePath(typed: string, workingDirectory: string): Buffer {
-  const bytes = unescapeName(typed);
+  return absolute(unescapeName(typed), typed, workingDirectory);
+}
+
+/**
+ * What a person may mean, in the order in which it is looked for: the name as it is typed, for real names hold backslashes
+ * (systemd's `mnt-my\x2ddisk.mount`); then the name that is written in the escaped form.
+ * @throws BytebackError (usage) for a name that no file can have.
+ */
+export function meanings(typed: string, workingDirectory: string): readonly [Buffer, ...Buffer[]] {
+  const literal = absolute(Buffer.from(typed), typed, workingDirectory);
+  // `a\x00b` can only be meant as it is.
+  if (unescapeName(typed).includes(0)) return [literal];
+  const escaped = absolutePath(typed, workingDirectory);
+  return literal.equals(escaped) ? [literal] : [literal, escaped];
+}
+
+/** A pattern in which a backslash stands for itself. */
+export function withPlainBackslashes(pattern: Buffer): Buffer {
+  return Buffer.from(pattern.toString('latin1').replaceAll('\\', '\\\\'), 'latin1');
+}
+
+function absolute(bytes: Buffer, typed: string, workingDirectory: string): Buffer {
   if (bytes.length === 0 || bytes.includes(0)) {
     throw new BytebackError('usage', { what: `not a path: ${JSON.stringify(typed)}` });
   }

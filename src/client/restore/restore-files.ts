@@ -198,6 +198,8 @@ async function startProbable(
   deps: RestoreDeps,
 ): Promise<WaitingPull | undefined> {
   if (options.inPlace || options.all || options.at !== undefined) return undefined;
+  // Which of its meanings counts, is told by what there is.
+  if (options.paths.some((path) => path.includes('\\'))) return undefined;
   // On the server itself the last run is not this client's.
   const snapshot = deps.local === undefined ? (await readLastRun(deps.paths.lastRun))?.snapshot : undefined;
   if (snapshot === undefined || snapshot === null) return undefined;

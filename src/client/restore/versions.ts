@@ -29,7 +29,7 @@ import {
   wishedVersions,
 } from './choice.ts';
 import { parseMoment } from './moment.ts';
-import { absolutePath, isPattern } from './names.ts';
+import { isPattern, meanings, withPlainBackslashes } from './names.ts';
 
 /** What both listing and restoring are told. */
 export interface WhichVersions {
@@ -136,9 +136,9 @@ export async function findVersions(options: WhichVersions, session: Session, dep
 
 async function beginFinding(options: WhichVersions, session: Session, deps: RestoreDeps): Promise<Finding> {
   // What is wrong with the words is said before a connection is made.
-  const paths = options.paths.map((path) => absolutePath(path, deps.workingDirectory));
+  const typed = options.paths.map((path) => meanings(path, deps.workingDirectory));
   if (options.at !== undefined) parseMoment(options.at, deps.clock.now());
-  const { snapshots, versions, lists } = await askForVersions(paths, session);
+  const { snapshots, versions, lists } = await askForVersions(typed.flat(), session);
   const newest = snapshots.at(-1)?.snapshot;
   if (newest === undefined) throw noSnapshots();
   const wish = wishOf(options, snapshots, deps.clock.now());
@@ -147,11 +147,12 @@ async function beginFinding(options: WhichVersions, session: Session, deps: Rest
   return { snapshots, snapshot, lists, found: findEach() };
 
   async function* findEach(): AsyncGenerator<readonly FoundPath[]> {
-    for (const path of paths) {
+    for (const ways of typed) {
+      // A file may really be called so, whatever it looks like: that comes first.
+      const path = ways.find((one) => versions.has(escapeName(one))) ?? (ways.at(-1) as Buffer);
       const ofPath = versions.get(escapeName(path)) ?? [];
-      // A file may really be called so.
       if (ofPath.length === 0 && isPattern(path)) {
-        yield* matchesOf(path, wish, { snapshot: snapshot ?? (newest as SnapshotName), names }, session);
+        yield* matchesOf(patternsOf(ways), wish, { snapshot: snapshot ?? (newest as SnapshotName), names }, session);
         continue;
       }
       const wished = wishedVersions(wish, snapshot, ofPath, names);
@@ -161,8 +162,32 @@ async function beginFinding(options: WhichVersions, session: Session, deps: Rest
   }
 }
 
-/** What a pattern means: all that matches in one snapshot; or, when all versions are wished for, in any. */
+/** The patterns that a person may mean, in the order in which they are tried. */
+function patternsOf(ways: readonly Buffer[]): readonly Buffer[] {
+  const [literal, escaped = literal] = ways as readonly [Buffer, ...Buffer[]];
+  return literal.includes('\\') ? [withPlainBackslashes(literal), escaped] : [escaped];
+}
+
+/** What patterns mean: all that the first of them matches that matches anything. */
 async function* matchesOf(
+  patterns: readonly Buffer[],
+  wish: Wish,
+  where: { snapshot: SnapshotName; names: readonly SnapshotName[] },
+  session: Session,
+): AsyncGenerator<readonly FoundPath[]> {
+  for (const [at, pattern] of patterns.entries()) {
+    let isFound = false;
+    for await (const some of matchesOfOne(pattern, wish, where, session)) {
+      const found = some.filter(({ versions }) => versions.length > 0);
+      isFound ||= found.length > 0;
+      if (isFound || at === patterns.length - 1) yield some;
+    }
+    if (isFound) return;
+  }
+}
+
+/** All that matches in one snapshot; or, when all versions are wished for, in any. */
+async function* matchesOfOne(
   pattern: Buffer,
   wish: Wish,
   { snapshot, names }: { snapshot: SnapshotName; names: readonly SnapshotName[] },

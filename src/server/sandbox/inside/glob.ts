@@ -12,8 +12,11 @@ export interface Glob {
 }
 
 const magic = /[*?[\]{}\\]/;
-/** A file whose name begins with a dot is a file like others; what else picomatch knows is left alone. */
-const options = { dot: true, nonegate: true, noextglob: true, strictSlashes: true } as const;
+/**
+ * A file whose name begins with a dot is a file like others, and a line end (flag s) is a character like others; what else
+ * picomatch knows is left alone.
+ */
+const options = { dot: true, nonegate: true, noextglob: true, strictSlashes: true, flags: 's' } as const;
 
 /** A name as text, one character for each: bytes that are no UTF-8 become what no valid text holds. */
 export function textOf(name: ByteName): string {
