@@ -11,8 +11,8 @@ import { pickInside } from './inside/pick.ts';
 import { proveFromInside } from './inside/prove.ts';
 import { replay } from './inside/replay.ts';
 import { separate } from './inside/separate.ts';
-import { unreadableInside } from './inside/unreadable.ts';
 import { treeInside } from './inside/tree.ts';
+import { unreadableInside } from './inside/unreadable.ts';
 import { versionsInside } from './inside/versions.ts';
 
 /** What the program inside the jail can be asked, by its one argument. */
