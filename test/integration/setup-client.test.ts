@@ -58,7 +58,7 @@ describe('setting up a client', () => {
     }
     const modes = await must(['find', client.configDir, client.stateDir, '-printf', '%f %m\n']);
     expect(modes.stdout.trim().split('\n').toSorted()).toEqual([
-      'client.toml 644',
+      'client.toml 600',
       'config 700',
       'key 600',
       'key.pub 644',
