@@ -32,6 +32,8 @@ export async function startNamedList(context: TransferContext): Promise<NamedLis
   // When it ends early the pipe breaks; why it ended is told by its end.
   program.stdin?.on('error', () => undefined);
   const telling = Promise.all([textOf(program.stdout), textOf(program.stderr), program.ended]);
+  // A run that is interrupted may never ask; then nobody hears that this was ended.
+  telling.catch(() => undefined);
   return {
     async ask(names) {
       program.stdin?.end(names);
