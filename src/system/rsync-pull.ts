@@ -95,7 +95,6 @@ export function pullArgv(pull: Pull, listFile = pull.listFile): [string, ...stri
     fresh: ['--partial'],
     over: [
       `--partial-dir=${partialDirectory}`,
-      '--force',
       ...(mode.kind === 'over' && mode.checksum ? ['--checksum'] : []),
       ...(mode.kind === 'over' && mode.suffix !== undefined ? ['--backup', `--suffix=${mode.suffix}`] : []),
     ],

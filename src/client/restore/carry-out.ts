@@ -3,12 +3,14 @@ import { escapeName } from '../../protocol/file-name.ts';
 import { snapshotNameAt } from '../../protocol/names.ts';
 import type { Session } from '../session.ts';
 import { compareContent } from './content.ts';
+import { type InTheWay, moveAside } from './in-the-way.ts';
 import { sweepLeftovers } from './leftovers.ts';
 import { type AskedPull, type EarlyPull, type Failed, type PullReport, type PullWatch, pullThrough } from './pull.ts';
 import { type Begun, makeTarget, markOf, type Target } from './target.ts';
 import { startList, type TreeList } from './tree-list.ts';
 import { bringWithoutList } from './uncounted.ts';
 import type { RestoreDeps } from './versions.ts';
+import { checkWay } from './way.ts';
 import { type Counted, countWhatCame } from './what-came.ts';
 import { writtenFiles } from './written.ts';
 
@@ -22,6 +24,8 @@ export interface Work {
   readonly lists: boolean;
   /** The pull, where it has started already. */
   readonly early?: EarlyPull;
+  /** What is of another kind than what comes, and gives way. */
+  readonly aside?: { readonly names: readonly InTheWay[]; readonly suffix: string };
 }
 
 /** What became of one target. */
@@ -39,7 +43,7 @@ const mostRounds = 2;
 
 /** Brings the files of one target, counts them against what the snapshot has, and compares what is in them. */
 export async function carryOut(
-  { target, pull, begun, lists, early }: Work,
+  { target, pull, begun, lists, early, aside }: Work,
   options: { readonly verify: boolean },
   session: Session,
   deps: RestoreDeps,
@@ -48,10 +52,12 @@ export async function carryOut(
   const { log, paths, clock } = deps;
   const begunMs = clock.now().getTime();
   log.step(`restoring from ${target.snapshot} to ${escapeName(target.directory)}`);
+  checkWay(target);
   await makeTarget(target.directory);
   const mark = markOf(target, paths.stateDir);
   const kind = pull.mode.kind === 'fresh' ? 'fresh' : 'over';
   await mark.set(begun ?? { kind, begunMs });
+  if (aside !== undefined) moveAside(aside.names, target.directory, aside.suffix, log);
   const list = lists
     ? startList(target.snapshot, { names: pull.listFile, list: `${pull.listFile}-list` }, session)
     : undefined;
@@ -68,8 +74,10 @@ export async function carryOut(
       if (wrong.size > 0) wrong.delete(path);
     } else wrong.set(path, { path, why });
   });
-  const bring = (part: AskedPull, further: Pick<PullWatch, 'doneBytes' | 'early'> = {}) =>
-    pullThrough({ ...part, digests: options.verify }, session, log, {
+  const bring = (part: AskedPull, further: Pick<PullWatch, 'doneBytes' | 'early'> = {}) => {
+    // As late as can be: others may own a directory on the way.
+    checkWay(target);
+    return pullThrough({ ...part, digests: options.verify }, session, log, {
       label: 'restoring',
       ...further,
       ...(expectedBytes === undefined ? {} : { expectedBytes }),
@@ -82,6 +90,7 @@ export async function carryOut(
         return written.finish(isCut);
       },
     });
+  };
 
   const failed = new Map<string, Failed>();
   const pulled: PullReport[] = [];

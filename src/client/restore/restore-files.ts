@@ -11,9 +11,11 @@ import type { Session } from '../session.ts';
 import { carryOut, type Work } from './carry-out.ts';
 import { snapshotOf } from './choice.ts';
 import { startPullAhead, type WaitingPull } from './early-pull.ts';
+import { findInTheWay, type InTheWay, inTheWayInWords, inTheWayOf, topmost } from './in-the-way.ts';
 import { absolutePath, everything, isEverything, isPattern, relativeToRoot } from './names.ts';
 import { type AskedPull, type Failed, pullThrough } from './pull.ts';
 import { hasAllParents, markOf, type Target, whatIsThere } from './target.ts';
+import { startList } from './tree-list.ts';
 import {
   askForSnapshots,
   type Found,
@@ -25,6 +27,7 @@ import {
   type WhichVersions,
   wishOf,
 } from './versions.ts';
+import { checkWay } from './way.ts';
 
 /** What to restore, where to, and how carefully. */
 export interface RestoreOptions extends WhichVersions {
@@ -76,8 +79,7 @@ export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): 
     early = await startProbable(options, session, temporary, deps);
     const { targets, missing, expectedBytes, lists } = await planTargets(options, session, deps);
     const works: Work[] = [];
-    for (const target of targets)
-      works.push({ ...(await prepareTarget(target, options, session, temporary, deps)), lists });
+    for (const target of targets) works.push(await prepareTarget(target, lists, options, session, temporary, deps));
     if (!works.some((work) => isSame(early, work))) await early?.giveUp();
     const failed: Failed[] = [...missing];
     let files = 0;
@@ -232,22 +234,38 @@ function isSame(early: WaitingPull | undefined, { pull, begun }: Work): early is
 /** Checks what is there before anything is written, and asks where something would be replaced. */
 async function prepareTarget(
   target: Target,
+  lists: boolean,
   options: RestoreOptions,
   session: Session,
   temporary: string,
   deps: RestoreDeps,
-): Promise<Omit<Work, 'lists'>> {
+): Promise<Work> {
   const { paths, clock, log } = deps;
   const common = askedOf(target, temporary, deps);
   await writeFile(common.listFile, Buffer.concat(target.names.flatMap((name) => [name, Buffer.from([0])])), {
     mode: 0o600,
   });
+  checkWay(target);
   const keepParents = options.inPlace && (await hasAllParents(target));
-  const suffix = options.overwrite ? undefined : `.before-${snapshotNameAt(clock.now())}`;
+  const asideSuffix = `.before-${snapshotNameAt(clock.now())}`;
+  const suffix = options.overwrite ? undefined : asideSuffix;
+  const lookAside = async () => ({
+    names: lists ? await giveWay(target, common.listFile, { keepParents, all: !options.overwrite }, session) : [],
+    suffix: asideSuffix,
+  });
   if (options.inPlace) {
-    await agreeToReplace({ ...common, mode: { kind: 'compare', keepParents } }, suffix, options, session, deps);
+    const known = await lookAside();
+    const compare: AskedPull = { ...common, mode: { kind: 'compare', keepParents } };
+    const names = await agreeToReplace(compare, suffix, lists ? known.names : undefined, options, session, deps);
+    const aside = { ...known, names };
     const begun = await markOf(target, paths.stateDir).read();
-    return { target, begun, pull: { ...common, mode: { kind: 'over', suffix, keepParents, checksum: true } } };
+    return {
+      target,
+      lists,
+      begun,
+      aside,
+      pull: { ...common, mode: { kind: 'over', suffix, keepParents, checksum: true } },
+    };
   }
   const begun = await markOf(target, paths.stateDir).read();
   const there = begun === undefined ? await whatIsThere(target) : undefined;
@@ -263,38 +281,67 @@ async function prepareTarget(
     there === undefined && begun?.kind !== 'over'
       ? { kind: 'fresh' }
       : { kind: 'over', suffix: undefined, keepParents: false, checksum: true };
-  return { target, begun, pull: { ...common, mode } };
+  const aside = there === undefined ? undefined : await lookAside();
+  return { target, lists, begun, pull: { ...common, mode }, ...(aside === undefined ? {} : { aside }) };
+}
+
+/** What gives way to what comes. A directory does in any case: nobody has said what is in it. */
+async function giveWay(
+  target: Target,
+  listFile: string,
+  { keepParents, all }: { readonly keepParents: boolean; readonly all: boolean },
+  session: Session,
+): Promise<InTheWay[]> {
+  const list = await startList(target.snapshot, { names: listFile, list: `${listFile}-list` }, session).whole();
+  const isRoot = process.getuid?.() === 0;
+  const found = await findInTheWay(list, target.directory, { keepsParents: keepParents, isRoot });
+  return found.filter((each) => all || each.found === 'directory');
 }
 
 /** How many names of what would be replaced are shown. */
 const shownReplaced = 20;
 
-/** Shows what a restore in place would replace, and asks. */
+/**
+ * Shows what a restore in place would replace, and asks.
+ * @param known what is of another kind; undefined where the server does not list what it has
+ * @returns what is to give way
+ */
 async function agreeToReplace(
   compare: AskedPull,
   suffix: string | undefined,
+  known: readonly InTheWay[] | undefined,
   options: RestoreOptions,
   session: Session,
   { log, confirm }: RestoreDeps,
-): Promise<void> {
+): Promise<readonly InTheWay[]> {
   const replaced: string[] = [];
   let created = 0;
+  const unlisted: InTheWay[] = [];
   log.step('comparing with what is there');
   await pullThrough(compare, session, log, {
     item: ({ flags, name }) => {
       // Ten pluses: it is not there. A dot in front: only owner, mode, times and the like would change.
-      if (flags.includes('+++')) created += 1;
-      else replaced.push(`${flags.startsWith('.') ? 'attributes of ' : ''}/${escapeName(name)}`);
+      if (flags.includes('+++')) {
+        created += 1;
+        if (known === undefined) unlisted.push(...inTheWayOf(compare.directory, { flags, name }));
+      } else replaced.push(`${flags.startsWith('.') ? 'attributes of ' : ''}/${escapeName(name)}`);
     },
   });
-  if (replaced.length === 0) return;
+  const aside = known ?? topmost(unlisted);
+  if (replaced.length === 0 && aside.length === 0) return aside;
+  for (const each of aside.slice(0, shownReplaced)) log.warn(inTheWayInWords(each));
+  if (aside.length > shownReplaced) log.warn(`… and ${aside.length - shownReplaced} more to move aside`);
   for (const name of replaced.slice(0, shownReplaced)) log.warn(`would replace ${name}`);
   if (replaced.length > shownReplaced) log.warn(`… and ${replaced.length - shownReplaced} more`);
-  if (options.yes) return;
+  if (options.yes) return aside;
   const kept =
     suffix === undefined
       ? 'What is replaced is lost.'
       : `What is replaced is kept beside it, with ${suffix} at its name.`;
-  if (await confirm(`Replace ${replaced.length}, and make ${created} anew? ${kept}`)) return;
+  const moved =
+    aside.length === 0 ? '' : `Move aside ${aside.length} of another kind, with what is in them, and restore? `;
+  // What gives way is made anew, too: it is counted once.
+  const anew = Math.max(0, created - aside.length);
+  if (await confirm(`${moved}Replace ${replaced.length}, and make ${anew} anew? ${kept}`)) return aside;
   throw new BytebackError('usage', { what: 'nothing was restored', why: 'the answer was no' });
 }

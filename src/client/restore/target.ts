@@ -20,10 +20,10 @@ export function pathIn(directory: string, name: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(directory.replace(/\/+$/, '')), Buffer.from('/'), name]);
 }
 
-async function exists(path: Buffer): Promise<boolean> {
+async function exists(path: Buffer, asDirectory = false): Promise<boolean> {
   try {
-    await lstat(path);
-    return true;
+    const stat = await lstat(path);
+    return !asDirectory || stat.isDirectory();
   } catch (error) {
     if (isMissing(error)) return false;
     throw error;
@@ -66,7 +66,7 @@ export async function whatIsThere({ directory, names }: Target): Promise<Buffer 
 export async function hasAllParents({ directory, names }: Target): Promise<boolean> {
   for (const name of names) {
     const slash = name.lastIndexOf('/');
-    if (!name.equals(everything) && slash > 0 && !(await exists(pathIn(directory, name.subarray(0, slash)))))
+    if (!name.equals(everything) && slash > 0 && !(await exists(pathIn(directory, name.subarray(0, slash)), true)))
       return false;
   }
   return true;
