@@ -3,6 +3,7 @@ import { type Changed, type Deleted, listChanged, listDeleted } from '../client/
 import { type ListedVersion, listed, listedMissing, takenAt } from '../client/restore/listing.ts';
 import { describeMachine, type MachineReport } from '../client/restore/machine.ts';
 import { momentForm } from '../client/restore/moment.ts';
+import type { LeftOut } from '../client/restore/privileges.ts';
 import { type RestoreReport, restoreFiles } from '../client/restore/restore-files.ts';
 import {
   listSnapshots,
@@ -113,6 +114,11 @@ export class RestoreCommand extends BaseCommand {
       description: 'on the server, as root: the files of this client, without ssh; names count from /',
       exclusive: ['in-place'],
     }),
+    privileged: Flags.boolean({
+      description:
+        'with --client: also device nodes, setuid and setgid bits and capabilities, and the top directory as it was',
+      dependsOn: ['client'],
+    }),
     yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
   };
 
@@ -175,6 +181,7 @@ export class RestoreCommand extends BaseCommand {
         overwrite: flags.overwrite,
         yes: flags.yes,
         verify: !flags['no-verify'],
+        privileged: flags.privileged,
         ...(flags.to === undefined ? {} : { to: flags.to }),
       },
       deps,
@@ -304,9 +311,20 @@ export class RestoreCommand extends BaseCommand {
       ? came
       : `${came} brought; ${countInWords(all.files, 'file')}, ${sizeInWords(all.bytes)} in all`;
     this.print(`${counted}${verified}`);
+    const leftOut = report.leftOut === null ? '' : leftOutInWords(report.leftOut);
+    if (leftOut !== '') this.deps.log.warn(`left out on this server: ${leftOut}; --privileged restores them`);
     for (const { path, why } of report.failed) this.deps.log.warn(`not restored: ${path}: ${why}`);
     if (report.status === 'partial') this.endWith('partial');
   }
+}
+
+/** On the server a client's device nodes and setuid programs would be the server's. */
+function leftOutInWords({ devices, setuid, capabilities }: LeftOut): string {
+  return [
+    ...(devices > 0 ? [countInWords(devices, 'device node')] : []),
+    ...(setuid > 0 ? [`the setuid or setgid bits of ${countInWords(setuid, 'path')}`] : []),
+    ...(capabilities > 0 ? [`the capabilities of ${countInWords(capabilities, 'file')}`] : []),
+  ].join(', ');
 }
 
 function modifiedInWords(iso: string): string {

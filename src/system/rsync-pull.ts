@@ -55,9 +55,20 @@ export interface Pull {
   readonly again?: boolean;
   /** Each item says the checksum of the file that came over: see `PullItem.digest`. */
   readonly digests?: boolean;
+  /**
+   * Nothing comes that would give rights on this machine: no setuid and setgid bits, no privileged attributes; the rules (NUL-separated,
+   * so `everything` must not be set) name the devices, and the kernel refuses to make others.
+   */
+  readonly unprivileged?: { readonly rulesFile: string };
   readonly ioTimeoutMs: number;
   readonly bwlimit?: string;
 }
+
+/** Attributes that only a privileged process may set. */
+const privilegedAttributes = ['security.**', 'trusted.**'];
+
+/** Put before rsync: root's, but it cannot make a device node. */
+const withoutDevices = ['setpriv', '--bounding-set', '-mknod', '--'] as const;
 
 /** How it ended. */
 export interface PullResult {
@@ -120,6 +131,13 @@ export function pullArgv(pull: Pull, listFile = pull.listFile): [string, ...stri
     ...(pull.files === 'most' ? [`--max-size=${largeBytes - 1}`] : []),
     ...(pull.files === 'withHoles' ? ['--sparse'] : []),
     ...(pull.again ? ['--ignore-times'] : []),
+    ...(pull.unprivileged === undefined
+      ? []
+      : [
+          '--chmod=ug-s',
+          ...privilegedAttributes.map((pattern) => `--filter=-x ${pattern}`),
+          `--filter=merge ${pull.unprivileged.rulesFile}`,
+        ]),
     `--timeout=${Math.max(1, Math.round(pull.ioTimeoutMs / 1000))}`,
     ...(pull.bwlimit === undefined ? [] : [`--bwlimit=${pull.bwlimit}`]),
     // Without a word the two sides could agree on another one.
@@ -174,15 +192,19 @@ export async function runPull(
   let meter: PullMeter | undefined;
   try {
     const enter = pull.mode.kind === 'compare' ? (pull.mode.enter ?? []) : [];
-    rsync = start([...diesWithParent, ...enter, ...pullArgv(pull, request === undefined ? pull.listFile : '-')], {
-      stdin: request === undefined ? 'ignore' : 'pipe',
-      stdout: pipe.writeFd,
-      stderr: 'pipe',
-      cwd: '/',
-      env: noEnvironment,
-      detached: true,
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-    });
+    const limited = pull.unprivileged !== undefined && process.getuid?.() === 0 ? withoutDevices : [];
+    rsync = start(
+      [...diesWithParent, ...limited, ...enter, ...pullArgv(pull, request === undefined ? pull.listFile : '-')],
+      {
+        stdin: request === undefined ? 'ignore' : 'pipe',
+        stdout: pipe.writeFd,
+        stderr: 'pipe',
+        cwd: '/',
+        env: noEnvironment,
+        detached: true,
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      },
+    );
     pipe.started();
     const writes = pull.mode.kind === 'fresh' || pull.mode.kind === 'over';
     meter = meterPull(rsync.pid, writes, (progress) => told.watcher.progress?.(progress));

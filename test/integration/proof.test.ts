@@ -235,7 +235,7 @@ describe('on the server, root', () => {
     expect((await onServer('web1', '--machine')).stdout).toContain('byteback client invite web1 --replace');
     await machine.stopSshd();
     const out = `${machine.disk}/of-web1`;
-    const restored = await onServer('web1', '--restore', '--all-files', '--to', out);
+    const restored = await onServer('web1', '--restore', '--privileged', '--all-files', '--to', out);
     await machine.startSshd();
     expect(restored).toExitWith(0);
     expect(restored.stdout).toContain('compared with the server by checksums');

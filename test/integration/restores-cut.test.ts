@@ -159,7 +159,7 @@ it(`${runs} restores that are cut go on, and are equal to the snapshot when they
     const argv = [
       'byteback-restore',
       '-r',
-      ...(atServer ? ['--client', 'web1'] : []),
+      ...(atServer ? ['--client', 'web1', '--privileged'] : []),
       ...(random() < 0.5 ? ['--all-files'] : ['--snapshot', 'latest', tree]),
       ...['--to', out],
       ...(random() < 0.3 ? ['--overwrite'] : []),

@@ -5,6 +5,7 @@ import type { Session } from '../session.ts';
 import { compareContent } from './content.ts';
 import { type InTheWay, moveAside } from './in-the-way.ts';
 import { sweepLeftovers } from './leftovers.ts';
+import { type LeftOut, withoutPrivileges } from './privileges.ts';
 import { type AskedPull, type EarlyPull, type Failed, type PullReport, type PullWatch, pullThrough } from './pull.ts';
 import { type Begun, makeTarget, markOf, type Target } from './target.ts';
 import { startList, type TreeList } from './tree-list.ts';
@@ -22,6 +23,8 @@ export interface Work {
   readonly begun: Begun | undefined;
   /** Whether the server lists what it has: an older one does not. */
   readonly lists: boolean;
+  /** Whether what would give rights on this machine is left out. */
+  readonly unprivileged: boolean;
   /** The pull, where it has started already. */
   readonly early?: EarlyPull;
   /** What is of another kind than what comes, and gives way. */
@@ -36,6 +39,7 @@ export interface CarriedOut {
   /** Files that are there now as the snapshot has them; undefined where the server has no list of them. */
   readonly all: { readonly files: number; readonly bytes: number } | undefined;
   readonly failed: readonly Failed[];
+  readonly leftOut: LeftOut | undefined;
 }
 
 /** How often what is lacking is brought once more. */
@@ -43,7 +47,7 @@ const mostRounds = 2;
 
 /** Brings the files of one target, counts them against what the snapshot has, and compares what is in them. */
 export async function carryOut(
-  { target, pull, begun, lists, early, aside }: Work,
+  { target, pull: asked, begun, lists, unprivileged, early, aside }: Work,
   options: { readonly verify: boolean },
   session: Session,
   deps: RestoreDeps,
@@ -53,14 +57,18 @@ export async function carryOut(
   const begunMs = clock.now().getTime();
   log.step(`restoring from ${target.snapshot} to ${escapeName(target.directory)}`);
   checkWay(target);
-  await makeTarget(target.directory);
+  await makeTarget(target.directory, unprivileged ? 0o700 : 0o777);
   const mark = markOf(target, paths.stateDir);
-  const kind = pull.mode.kind === 'fresh' ? 'fresh' : 'over';
+  const kind = asked.mode.kind === 'fresh' ? 'fresh' : 'over';
   await mark.set(begun ?? { kind, begunMs });
   if (aside !== undefined) moveAside(aside.names, target.directory, aside.suffix, log);
   const list = lists
-    ? startList(target.snapshot, { names: pull.listFile, list: `${pull.listFile}-list` }, session)
+    ? startList(target.snapshot, { names: asked.listFile, list: `${asked.listFile}-list` }, session)
     : undefined;
+  if (unprivileged && list === undefined) throw new Error('this server lists what it has');
+  const safe =
+    unprivileged && list !== undefined ? await withoutPrivileges(await list.whole(), asked, asked.listFile) : undefined;
+  const pull = safe?.pull ?? asked;
 
   // What this pull brings is read again while it goes on, and compared with the checksum that the server sent with it.
   const wrong = new Map<string, Failed>();
@@ -105,7 +113,7 @@ export async function carryOut(
   if (list === undefined) {
     await bringWithoutList(pull, { bring, noted, failed, verify: options.verify }, session, log);
   } else {
-    const tree = await list.whole();
+    const tree = safe?.tree ?? (await list.whole());
     counted = await bringTheRest(tree, most.bytes);
   }
   for (const [path, failure] of wrong) if (!failed.has(path)) failed.set(path, failure);
@@ -114,7 +122,7 @@ export async function carryOut(
   // What is lacking may come when the same command is given again.
   if (counted === undefined || !counted.lacking.some(({ again }) => again)) await mark.clear();
   const { files, bytes } = options.verify && most.digests ? written : sumOf(pulled);
-  return { files, bytes, all: counted, failed: [...failed.values()] };
+  return { files, bytes, all: counted, failed: [...failed.values()], leftOut: safe?.leftOut };
 
   /** What is large, and then whatever is lacking still. */
   async function bringTheRest(tree: TreeList, doneBytes: number): Promise<Counted> {

@@ -39,14 +39,14 @@ export function topmost(all: readonly InTheWay[]): InTheWay[] {
 export async function findInTheWay(
   list: Pick<TreeList, 'entries'>,
   directory: string,
-  { keepsParents, isRoot }: { readonly keepsParents: boolean; readonly isRoot: boolean },
+  { keepsParents, makesDevices }: { readonly keepsParents: boolean; readonly makesDevices: boolean },
 ): Promise<InTheWay[]> {
   const found: InTheWay[] = [];
   for await (const entries of list.entries()) {
     for (const { name, type, onTheWay } of entries) {
       if (name === '' || (onTheWay && keepsParents)) continue;
-      // Nobody but root can make it: nothing has to give way.
-      if (!isRoot && (type === 'block' || type === 'character')) continue;
+      // It does not come: nothing has to give way.
+      if (!makesDevices && (type === 'block' || type === 'character')) continue;
       const kind = kindAt(placeOf(directory, name));
       if (kind !== 'nothing' && isInTheWay(type, kind)) found.push({ name, found: kind, wanted: type });
     }

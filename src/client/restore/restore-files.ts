@@ -13,6 +13,7 @@ import { snapshotOf } from './choice.ts';
 import { startPullAhead, type WaitingPull } from './early-pull.ts';
 import { findInTheWay, type InTheWay, inTheWayInWords, inTheWayOf, topmost } from './in-the-way.ts';
 import { absolutePath, everything, isEverything, isPattern, relativeToRoot } from './names.ts';
+import type { LeftOut } from './privileges.ts';
 import { type AskedPull, type Failed, pullThrough } from './pull.ts';
 import { hasAllParents, markOf, type Target, whatIsThere } from './target.ts';
 import { startList } from './tree-list.ts';
@@ -42,6 +43,8 @@ export interface RestoreOptions extends WhichVersions {
   readonly yes: boolean;
   /** Reads what was written once more, and compares it with the server's checksums. */
   readonly verify: boolean;
+  /** Also device nodes, setuid and setgid bits and capabilities, where they are left out otherwise: on the server. */
+  readonly privileged: boolean;
 }
 
 /** What was restored; `--json` prints it. */
@@ -62,6 +65,8 @@ export interface RestoreReport {
   readonly verified: 'checksums' | 'no';
   /** What could not be restored, or differs from the snapshot. */
   readonly failed: readonly Failed[];
+  /** What a restore on the server left out; null where nothing is left out. */
+  readonly leftOut: LeftOut | null;
 }
 
 /**
@@ -85,12 +90,14 @@ export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): 
     let files = 0;
     let bytes = 0;
     let all: RestoreReport['all'] = { files: 0, bytes: 0 };
+    let leftOut: LeftOut | null = null;
     for (const prepared of works) {
       const work = isSame(early, prepared) ? { ...prepared, early } : prepared;
       const result = await carryOut(work, options, session, deps, expectedBytes);
       files += result.files;
       bytes += result.bytes;
       failed.push(...result.failed);
+      leftOut = sumOf(leftOut, result.leftOut);
       all =
         all === null || result.all === undefined
           ? null
@@ -108,12 +115,22 @@ export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): 
       all,
       verified: options.verify ? 'checksums' : 'no',
       failed,
+      leftOut,
     };
   } finally {
     await early?.giveUp();
     await session.close();
     await rm(temporary, { recursive: true, force: true });
   }
+}
+
+function sumOf(before: LeftOut | null, more: LeftOut | undefined): LeftOut | null {
+  if (before === null || more === undefined) return more ?? before;
+  return {
+    devices: before.devices + more.devices,
+    setuid: before.setuid + more.setuid,
+    capabilities: before.capabilities + more.capabilities,
+  };
 }
 
 function shown(name: Buffer): string {
@@ -246,11 +263,14 @@ async function prepareTarget(
     mode: 0o600,
   });
   checkWay(target);
+  const unprivileged = deps.local !== undefined && !options.privileged;
   const keepParents = options.inPlace && (await hasAllParents(target));
   const asideSuffix = `.before-${snapshotNameAt(clock.now())}`;
   const suffix = options.overwrite ? undefined : asideSuffix;
   const lookAside = async () => ({
-    names: lists ? await giveWay(target, common.listFile, { keepParents, all: !options.overwrite }, session) : [],
+    names: lists
+      ? await giveWay(target, common.listFile, { keepParents, unprivileged, all: !options.overwrite }, session)
+      : [],
     suffix: asideSuffix,
   });
   if (options.inPlace) {
@@ -262,6 +282,7 @@ async function prepareTarget(
     return {
       target,
       lists,
+      unprivileged,
       begun,
       aside,
       pull: { ...common, mode: { kind: 'over', suffix, keepParents, checksum: true } },
@@ -282,19 +303,23 @@ async function prepareTarget(
       ? { kind: 'fresh' }
       : { kind: 'over', suffix: undefined, keepParents: false, checksum: true };
   const aside = there === undefined ? undefined : await lookAside();
-  return { target, lists, begun, pull: { ...common, mode }, ...(aside === undefined ? {} : { aside }) };
+  return { target, lists, unprivileged, begun, pull: { ...common, mode }, ...(aside === undefined ? {} : { aside }) };
 }
 
 /** What gives way to what comes. A directory does in any case: nobody has said what is in it. */
 async function giveWay(
   target: Target,
   listFile: string,
-  { keepParents, all }: { readonly keepParents: boolean; readonly all: boolean },
+  {
+    keepParents,
+    unprivileged,
+    all,
+  }: { readonly keepParents: boolean; readonly unprivileged: boolean; readonly all: boolean },
   session: Session,
 ): Promise<InTheWay[]> {
   const list = await startList(target.snapshot, { names: listFile, list: `${listFile}-list` }, session).whole();
-  const isRoot = process.getuid?.() === 0;
-  const found = await findInTheWay(list, target.directory, { keepsParents: keepParents, isRoot });
+  const makesDevices = process.getuid?.() === 0 && !unprivileged;
+  const found = await findInTheWay(list, target.directory, { keepsParents: keepParents, makesDevices });
   return found.filter((each) => all || each.found === 'directory');
 }
 

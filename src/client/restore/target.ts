@@ -72,10 +72,10 @@ export async function hasAllParents({ directory, names }: Target): Promise<boole
   return true;
 }
 
-/** Makes the directory. @throws BytebackError (usage) when that is not possible. */
-export async function makeTarget(directory: string): Promise<void> {
+/** Makes the directory; one that is there stays as it is. @throws BytebackError (usage) when that is not possible. */
+export async function makeTarget(directory: string, mode: number): Promise<void> {
   try {
-    await mkdir(directory, { recursive: true });
+    await mkdir(directory, { recursive: true, mode });
   } catch (error) {
     throw new BytebackError('usage', {
       what: `cannot make ${escapeName(directory)}`,
