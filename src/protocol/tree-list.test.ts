@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { attributesText, type ListedEntry, ListParser, listEnd, listRecord } from './tree-list.ts';
+import { attributesText, heldIn, type ListedEntry, ListParser, listEnd, listRecord } from './tree-list.ts';
 
 const entry: ListedEntry = {
   name: 'srv/a\nb\xff',
@@ -13,6 +13,7 @@ const entry: ListedEntry = {
   device: '',
   onTheWay: false,
   target: '',
+  held: { rights: false, label: false, foreign: false },
   attributes: 'user.a=00',
 };
 const entries: ListedEntry[] = [
@@ -21,6 +22,7 @@ const entries: ListedEntry[] = [
   { ...entry, name: 'link', type: 'link', mode: null, target: '/etc/pa\nsswd' },
   { ...entry, name: 'null', type: 'character', device: '1,3' },
   { ...entry, name: 'gone', type: 'unreadable' },
+  { ...entry, held: { rights: true, label: false, foreign: true } },
 ];
 const bytes = Buffer.from(entries.map(listRecord).join('') + listEnd(entries.length), 'latin1');
 
@@ -64,4 +66,20 @@ test('of the attributes only those of the source are compared', () => {
     ['trusted.overlay.opaque', '07'],
   ]);
   expect(attributesText(all)).toBe('security.capability=04 user.a= user.b=01');
+});
+
+test.each<[string, ReturnType<typeof heldIn>]>([
+  ['user.rsync.security.capability', { rights: true, label: false, foreign: false }],
+  ['user.rsync.trusted.overlay.opaque', { rights: true, label: false, foreign: false }],
+  ['user.rsync.security.selinux', { rights: false, label: true, foreign: false }],
+  ['user.rsync.security.selinux2', { rights: true, label: false, foreign: false }],
+  ['user.rsync.system.posix_acl_access', { rights: false, label: false, foreign: true }],
+  ['user.rsync.user.a', { rights: false, label: false, foreign: true }],
+  ['user.rsync.', { rights: false, label: false, foreign: true }],
+  ['user.rsync.%stat', { rights: false, label: false, foreign: false }],
+  ['user.rsync.%aacl', { rights: false, label: false, foreign: false }],
+  ['user.rsyncs', { rights: false, label: false, foreign: false }],
+  ['security.capability', { rights: false, label: false, foreign: false }],
+])('%s is known by its name', (name, held) => {
+  expect(heldIn([name])).toEqual(held);
 });

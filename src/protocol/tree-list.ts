@@ -6,6 +6,16 @@
 /** What a listed name is; `unreadable`: the server's disk does not give it. */
 export type ListedType = 'file' | 'directory' | 'link' | 'fifo' | 'socket' | 'block' | 'character' | 'unreadable';
 
+/** Kinds of extended attributes that are stored for a file, by their names alone. */
+export interface Held {
+  /** Only root can set them: `security.*` and `trusted.*`. */
+  readonly rights: boolean;
+  /** `security.selinux`, which a machine can make anew by its own policy. */
+  readonly label: boolean;
+  /** No file can have them: somebody gave his file an attribute in the name space in which the store speaks. */
+  readonly foreign: boolean;
+}
+
 /** One name of a snapshot. */
 export interface ListedEntry {
   /** Relative to the root of the snapshot, one byte a character (latin1); empty for the root itself. */
@@ -25,6 +35,8 @@ export interface ListedEntry {
   readonly onTheWay: boolean;
   /** Of a link, latin1. */
   readonly target: string;
+  /** What else is stored as extended attributes of it. */
+  readonly held: Held;
   /** The extended attributes that are compared: see `attributesText`; empty where there are none. */
   readonly attributes: string;
 }
@@ -46,7 +58,7 @@ const endLetter = '.';
 
 /** One record, latin1. */
 export function listRecord(entry: ListedEntry): string {
-  const { type, mode, uid, gid, sizeBytes, mtimeNs, linkGroup, device, onTheWay } = entry;
+  const { type, mode, uid, gid, sizeBytes, mtimeNs, linkGroup, device, onTheWay, held } = entry;
   const figures = [
     letters[type] + (onTheWay ? 'w' : ''),
     mode === null ? '-' : mode.toString(8),
@@ -56,6 +68,7 @@ export function listRecord(entry: ListedEntry): string {
     mtimeNs,
     linkGroup || '0',
     device || '0,0',
+    (held.rights ? 'r' : '') + (held.label ? 'l' : '') + (held.foreign ? 'f' : '') || '-',
   ];
   return `${figures.join(' ')}\0${entry.name}\0${entry.target}\0${entry.attributes}\0`;
 }
@@ -66,7 +79,8 @@ export function listEnd(count: number): string {
 }
 
 function parseRecord(figures: string, name: string, target: string, attributes: string): ListedEntry | undefined {
-  const [letter = '', mode = '-', uid, gid, size, mtimeNs = '', group = '0', device = '0,0'] = figures.split(' ');
+  const [letter = '', mode = '-', uid, gid, size, mtimeNs = '', group = '0', device = '0,0', held = ''] =
+    figures.split(' ');
   const type = typeOfLetter.get(letter.charAt(0));
   if (type === undefined || !/^-?\d{1,25}$/.test(mtimeNs)) return undefined;
   return {
@@ -81,6 +95,7 @@ function parseRecord(figures: string, name: string, target: string, attributes: 
     device: device === '0,0' ? '' : device,
     onTheWay: letter.length > 1,
     target,
+    held: { rights: held.includes('r'), label: held.includes('l'), foreign: held.includes('f') },
     attributes,
   };
 }
@@ -122,13 +137,28 @@ export class ListParser {
   }
 }
 
+/** @param names the names of all extended attributes that the store has for a file */
+export function heldIn(names: Iterable<string>): Held {
+  const held = { rights: false, label: false, foreign: false };
+  for (const name of names) {
+    if (!name.startsWith(storePrefix)) continue;
+    const own = name.slice(storePrefix.length);
+    if (own === 'security.selinux') held.label = true;
+    else if (/^(?:security|trusted)\./.test(own)) held.rights = true;
+    else if (!['%stat', '%aacl', '%dacl'].includes(own)) held.foreign = true;
+  }
+  return held;
+}
+
+const storePrefix = 'user.rsync.';
+
 /**
  * The attributes that are compared, as text that is equal for equal ones: `name=hex` of what belongs to `user.`, and of file
  * capabilities. What begins with `user.rsync.` is the store's own.
  */
 export function attributesText(attributes: ReadonlyMap<string, string>): string {
   return [...attributes]
-    .filter(([name]) => (name.startsWith('user.') && !name.startsWith('user.rsync.')) || name === 'security.capability')
+    .filter(([name]) => (name.startsWith('user.') && !name.startsWith(storePrefix)) || name === 'security.capability')
     .map(([name, hex]) => `${name}=${hex}`)
     .toSorted()
     .join(' ');

@@ -1,5 +1,6 @@
 import { meterPull, type PullMeter } from './pull-progress.ts';
 import { noEnvironment, quoteForRsh } from './rsync.ts';
+import { withoutRights, withRights } from './rsync-attributes.ts';
 import { parseErrors, type RsyncErrors } from './rsync-errors.ts';
 import { digestItemFormat, itemFormat } from './rsync-output.ts';
 import { PullTold, type PullWatcher } from './rsync-pull-told.ts';
@@ -51,6 +52,11 @@ export interface Pull {
    * `most` leaves out large files. `withHoles` leaves holes where there are zeros. A comparison needs neither of them.
    */
   readonly files?: 'most' | 'withHoles';
+  /**
+   * Extended attributes that give rights come, too; without this only a comparison looks at them. Directories on the way are left
+   * as they are. Only root can set them.
+   */
+  readonly rights?: boolean;
   /** Brings also what looks the same by size and time. */
   readonly again?: boolean;
   /** Each item says the checksum of the file that came over: see `PullItem.digest`. */
@@ -101,6 +107,7 @@ const digestName = 'xxh128';
 /** The arguments of one pull. @param listFile `-` for standard input */
 export function pullArgv(pull: Pull, listFile = pull.listFile): [string, ...string[]] {
   const { mode } = pull;
+  const isRoot = process.getuid?.() === 0;
   const keepParents = mode.kind !== 'fresh' && mode.keepParents;
   const modeFlags = {
     fresh: ['--partial'],
@@ -123,10 +130,11 @@ export function pullArgv(pull: Pull, listFile = pull.listFile): [string, ...stri
     '-aHAX',
     '--numeric-ids',
     '--modify-window=-1',
+    ...(isRoot && (pull.rights || mode.kind === 'compare') ? withRights : withoutRights),
     // A list turns the recursion of -a off: -r turns it on again.
     ...(pull.everything || pull.namesOnly ? [] : ['-r']),
     ...(pull.everything ? [] : ['--from0', `--files-from=${listFile}`]),
-    ...(keepParents && !pull.everything ? ['--no-implied-dirs'] : []),
+    ...((keepParents || pull.rights) && !pull.everything ? ['--no-implied-dirs'] : []),
     ...modeFlags,
     ...(pull.files === 'most' ? [`--max-size=${largeBytes - 1}`] : []),
     ...(pull.files === 'withHoles' ? ['--sparse'] : []),

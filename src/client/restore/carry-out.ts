@@ -59,6 +59,8 @@ export async function carryOut(
   checkWay(target);
   await makeTarget(target.directory, unprivileged ? 0o700 : 0o777);
   const mark = markOf(target, paths.stateDir);
+  const isRoot = process.getuid?.() === 0;
+  const givesRights = isRoot && !unprivileged;
   const kind = asked.mode.kind === 'fresh' ? 'fresh' : 'over';
   await mark.set(begun ?? { kind, begunMs });
   if (aside !== undefined) moveAside(aside.names, target.directory, aside.suffix, log);
@@ -114,6 +116,8 @@ export async function carryOut(
     await bringWithoutList(pull, { bring, noted, failed, verify: options.verify }, session, log);
   } else {
     const tree = safe?.tree ?? (await list.whole());
+    if (tree.labels > 0 && givesRights)
+      log.warn(`labels of SELinux come back to files of root only: run restorecon on ${escapeName(target.directory)}`);
     counted = await bringTheRest(tree, most.bytes);
   }
   for (const [path, failure] of wrong) if (!failed.has(path)) failed.set(path, failure);
@@ -131,6 +135,7 @@ export async function carryOut(
       await noted(bring({ ...pull, listFile, everything: false, files: 'withHoles' }, { doneBytes }));
     }
     await settleDirectories();
+    await bringRights(tree);
     const sweep = { directory: target.directory, begunMs: begun?.begunMs ?? begunMs, uid: process.getuid?.() ?? 0 };
     for (let round = 0; ; round += 1) {
       if (isCutOnce) {
@@ -158,7 +163,19 @@ export async function carryOut(
         );
       }
       await settleDirectories(true);
+      await bringRights(tree);
     }
+  }
+
+  /** What gives rights comes last, and only to what no user can have given them: see `rights.ts`. */
+  async function bringRights(tree: TreeList): Promise<void> {
+    const keepParents = pull.mode.kind === 'over' && pull.mode.keepParents;
+    const names = tree.withRights
+      .filter(({ name, onTheWay }) => name !== '' && !(onTheWay && keepParents))
+      .map(({ name }) => name);
+    if (!givesRights || names.length === 0) return;
+    const listFile = await writeNames(`${pull.listFile}-rights`, names);
+    await noted(bring({ ...pull, listFile, everything: false, namesOnly: true, rights: true, files: 'withHoles' }));
   }
 
   /** With --backup rsync leaves the times of directories as they come; and what comes late spoils them in any case. */
@@ -177,10 +194,10 @@ export async function carryOut(
 
   async function look(tree: TreeList): Promise<Counted> {
     const comparesAll = pull.mode.kind === 'over' && pull.mode.checksum;
-    const root = process.getuid?.() === 0;
     const found = await countWhatCame(tree, {
       directory: target.directory,
-      rights: root,
+      rights: isRoot,
+      attributesOfRoot: givesRights,
       directoryTimes: kind === 'fresh',
       keepsParents: pull.mode.kind === 'over' && pull.mode.keepParents,
       keepsTop: target.directory === '/',

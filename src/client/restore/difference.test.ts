@@ -15,6 +15,7 @@ const entry: ListedEntry = {
   device: '',
   onTheWay: false,
   target: '',
+  held: { rights: false, label: false, foreign: false },
   attributes: '',
 };
 const stat = {

@@ -14,6 +14,7 @@ const entry: ListedEntry = {
   device: '',
   onTheWay: false,
   target: '',
+  held: { rights: false, label: false, foreign: false },
   attributes: 'security.capability=01 user.a=02',
 };
 

@@ -70,6 +70,8 @@ export async function withoutPrivileges(
   }
   const tree: TreeList = {
     large: list.large,
+    withRights: [],
+    labels: 0,
     async *entries() {
       for await (const entries of list.entries()) {
         yield entries.flatMap((entry) => (entry.name === '' ? [] : (withoutPrivilege(entry) ?? [])));

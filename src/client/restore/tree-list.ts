@@ -8,11 +8,16 @@ import { largeBytes } from '../../system/rsync-pull.ts';
 import { start } from '../../system/run.ts';
 import { diesWithParent, type SshConnection, SshError } from '../../system/ssh.ts';
 import { attemptResultOf, type Session } from '../session.ts';
+import { rightsOf } from './rights.ts';
 
 /** What a snapshot holds at and below some names, as the server's own lister found it; kept in a file, for it may be long. */
 export interface TreeList {
   /** Regular files of `largeBytes` and more, by name (latin1). */
   readonly large: readonly string[];
+  /** What may have extended attributes that give rights, and has some. */
+  readonly withRights: readonly Pick<ListedEntry, 'name' | 'onTheWay'>[];
+  /** How many labels of SELinux do not come back. */
+  readonly labels: number;
   /** Some thousands at a time, in the order of the walk. */
   entries(): AsyncGenerator<readonly ListedEntry[]>;
 }
@@ -34,10 +39,19 @@ export function startList(
     await askIntoFile(connection, `tree ${snapshot}`, files.names, files.list, session.signal);
     const entries = () => entriesOf(files.list, connection.target.host);
     const large: string[] = [];
+    const withRights: TreeList['withRights'][number][] = [];
+    let labels = 0;
     // That it is whole is told by its last record.
-    for await (const some of entries())
-      for (const { type, sizeBytes, name } of some) if (type === 'file' && sizeBytes >= largeBytes) large.push(name);
-    return { large, entries };
+    for await (const some of entries()) {
+      for (const entry of some) {
+        const { type, sizeBytes, name, onTheWay, held } = entry;
+        if (type === 'file' && sizeBytes >= largeBytes) large.push(name);
+        const { given } = rightsOf(entry);
+        if (given) withRights.push({ name, onTheWay });
+        else if (held.label) labels += 1;
+      }
+    }
+    return { large, withRights, labels, entries };
   };
   const first = session.connect().then(fetch);
   // Told by `whole`.

@@ -25,6 +25,8 @@ export async function bringWithoutList(
   log: Log,
 ): Promise<void> {
   log.warn('the server is older than this program: what comes is compared, and not counted');
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) log.warn('it does not tell whose they are: no capabilities and other attributes of the system come back');
   await noted(bring({ ...pull, files: 'withHoles' }));
   const keepParents = pull.mode.kind === 'over' && pull.mode.keepParents;
   if (pull.mode.kind === 'over')
@@ -35,9 +37,13 @@ export async function bringWithoutList(
     pullThrough({ ...pull, mode: { kind: 'compare', keepParents } }, session, log, {
       label: 'comparing',
       item: ({ flags, name }) => {
-        if (differsOnlyInXattrs(flags)) return;
+        const ofSystem = differsOnlyInXattrs(flags);
+        if (ofSystem && !isRoot) return;
         const path = `/${escapeName(name)}`;
-        if (!failed.has(path)) failed.set(path, { path, why: differenceInWords(flags) });
+        const why = ofSystem
+          ? 'its capabilities and other attributes of the system are kept back'
+          : differenceInWords(flags);
+        if (!failed.has(path)) failed.set(path, { path, why });
       },
     }),
   );

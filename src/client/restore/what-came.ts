@@ -3,6 +3,7 @@ import { attributesText, type ListedEntry } from '../../protocol/tree-list.ts';
 import { readAttributes } from '../../system/attributes.ts';
 import { isMissing } from '../../system/files.ts';
 import { type Closeness, differenceOf } from './difference.ts';
+import { rightsOf } from './rights.ts';
 import type { TreeList } from './tree-list.ts';
 
 /** A name that is not what the snapshot has. */
@@ -30,6 +31,8 @@ export interface CountOptions extends Closeness {
   readonly keepsParents: boolean;
   /** The top is the admin's own. */
   readonly keepsTop: boolean;
+  /** Attributes that give rights were to come. */
+  readonly attributesOfRoot: boolean;
   /** Files that were compared already, latin1. */
   readonly proven: ReadonlySet<string>;
   /** Whether the content of a file that this restore has not touched counts as compared. */
@@ -37,7 +40,8 @@ export interface CountOptions extends Closeness {
 }
 
 /** Attributes that are compared. */
-const matchOf = (rights: boolean) => (rights ? String.raw`^(user\.|security\.capability$)` : String.raw`^user\.`);
+const matchOf = (attributesOfRoot: boolean) =>
+  attributesOfRoot ? String.raw`^(user\.|security\.capability$)` : String.raw`^user\.`;
 
 /** Looks at each name that the list has, by lstat. */
 export async function countWhatCame(list: TreeList, options: CountOptions): Promise<Counted> {
@@ -67,8 +71,12 @@ export async function countWhatCame(list: TreeList, options: CountOptions): Prom
         else if (known !== file) split.add(entry.linkGroup);
       }
       if (entry.attributes !== '') attributed.push(entry);
+      const withheld = withheldOf(entry, options);
+      if (withheld !== undefined) lacking.set(entry.name, { name: entry.name, why: withheld, again: false });
       if (entry.type !== 'file') continue;
-      if (entry.linkGroup === '' || !counted.has(entry.linkGroup)) {
+      if (withheld !== undefined) {
+        // Its content is compared all the same.
+      } else if (entry.linkGroup === '' || !counted.has(entry.linkGroup)) {
         files += 1;
         bytes += entry.sizeBytes;
         counted.add(entry.linkGroup);
@@ -92,6 +100,18 @@ export async function countWhatCame(list: TreeList, options: CountOptions): Prom
   // What was compared under one of its names is compared.
   for (const file of provenFiles) unread.delete(file);
   return { files, bytes, lacking: [...lacking.values()], unread: [...unread.values()] };
+}
+
+/** Why something of it was kept back; where nothing of the kind was to come, that is told otherwise. */
+function withheldOf(entry: ListedEntry, { attributesOfRoot }: CountOptions): string | undefined {
+  return attributesOfRoot ? rightsOf(entry).withheld : undefined;
+}
+
+function ofUsers(attributes: string): string {
+  return attributes
+    .split(' ')
+    .filter((one) => one.startsWith('user.'))
+    .join(' ');
 }
 
 function lookAt(
@@ -118,20 +138,16 @@ export function placeOf(directory: string, name: string): Buffer {
 
 async function withOtherAttributes(
   entries: readonly ListedEntry[],
-  { directory, rights }: CountOptions,
+  { directory, attributesOfRoot }: CountOptions,
 ): Promise<ListedEntry[]> {
   if (entries.length === 0) return [];
   const places = entries.map(({ name }) => placeOf(directory, name));
-  const found = await readAttributes(places, matchOf(rights));
+  const found = await readAttributes(places, matchOf(attributesOfRoot));
   // Without getfattr they cannot be read here; rsync has said what it could not set.
   if (found === undefined) return [];
-  return entries.filter(({ attributes }, at) => {
-    const wanted = rights
-      ? attributes
-      : attributes
-          .split(' ')
-          .filter((one) => one.startsWith('user.'))
-          .join(' ');
-    return attributesText(found.get(places[at]?.toString('latin1') ?? '') ?? new Map()) !== wanted;
+  return entries.filter((entry, at) => {
+    const there = attributesText(found.get(places[at]?.toString('latin1') ?? '') ?? new Map());
+    if (attributesOfRoot && rightsOf(entry).withheld === undefined) return there !== entry.attributes;
+    return ofUsers(there) !== ofUsers(entry.attributes);
   });
 }

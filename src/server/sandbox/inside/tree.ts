@@ -1,5 +1,12 @@
 import { type BigIntStats, type Dirent, lstatSync, readdirSync } from 'node:fs';
-import { attributesText, type ListedEntry, type ListedType, listEnd, listRecord } from '../../../protocol/tree-list.ts';
+import {
+  attributesText,
+  heldIn,
+  type ListedEntry,
+  type ListedType,
+  listEnd,
+  listRecord,
+} from '../../../protocol/tree-list.ts';
 import { type Attributes, readAttributes } from '../../../system/attributes.ts';
 import { isMissing } from '../../../system/files.ts';
 import { parseFakeStat } from './fake-stat.ts';
@@ -9,8 +16,8 @@ import type { ByteName } from './walk.ts';
 
 /** Attributes are read for so many at once: a program is started for each such batch. */
 const batchSize = 1000;
-/** Mode, owner and device; and what is compared. Of the store's own it needs no more. */
-const match = String.raw`^(user\.rsync\.%stat$|user\.rsync\.security\.capability$|user\.([^r]|r[^s]|rs[^y]|rsy[^n]|rsyn[^c]|rsync[^.]))`;
+/** Mode, owner and device; what is compared; and, of what else is there, the names. */
+const match = String.raw`^user\.`;
 
 /** A name that was found, before its attributes are known. */
 interface Seen {
@@ -137,7 +144,7 @@ const types: Readonly<Record<number, ListedType>> = {
 };
 
 function entryOf({ name, stat, onTheWay }: Seen, attributes: Attributes = none): ListedEntry {
-  const nothing = { linkGroup: '', device: '', target: '', attributes: '' };
+  const nothing = { linkGroup: '', device: '', target: '', held: heldIn([]), attributes: '' };
   if (stat === undefined)
     return { name, type: 'unreadable', mode: null, uid: 0, gid: 0, sizeBytes: 0, mtimeNs: 0n, onTheWay, ...nothing };
   const hex = attributes.get('user.rsync.%stat');
@@ -159,6 +166,7 @@ function entryOf({ name, stat, onTheWay }: Seen, attributes: Attributes = none):
     device: type === 'block' || type === 'character' ? (recorded?.split(' ')[1] ?? '') : '',
     onTheWay,
     target: type === 'link' ? (readTarget(placeOf(name))?.toString('latin1') ?? '') : '',
+    held: heldIn(attributes.keys()),
     attributes: attributesText(
       capability === undefined ? attributes : new Map([...attributes, ['security.capability', capability]]),
     ),
