@@ -14,6 +14,7 @@ export const exitCodes = {
   notBtrfs: 14,
   tooSoon: 15,
   hookFailed: 16,
+  storeFailed: 17,
   interrupted: 130,
 } as const;
 
@@ -33,6 +34,7 @@ export const exitMeanings: Readonly<Record<ExitName, string>> = {
   notBtrfs: 'the store is not a btrfs file system',
   tooSoon: 'too many snapshots in the last day',
   hookFailed: 'a hook failed, so that nothing was sent',
+  storeFailed: 'the disk of the store fails, or can only be read',
   interrupted: 'interrupted',
 };
 
@@ -72,4 +74,11 @@ export function exitNameOf(code: number): ExitName | undefined {
 /** One-line reason of anything thrown, for the `why` of an explanation. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The exit of a failure by its name, as it travels in a line of text; undefined for `ok` and what is none. */
+export function exitNameNamed(name: string | undefined): Exclude<ExitName, 'ok'> | undefined {
+  return (Object.keys(exitCodes) as ExitName[])
+    .filter((known): known is Exclude<ExitName, 'ok'> => known !== 'ok')
+    .find((known) => known === name);
 }

@@ -52,7 +52,13 @@ test('a bug says sorry, and shows where only with --debug', () => {
 
 test('an interruption is one whatever was thrown', () => {
   expect(reportError(new TypeError('aborted'), { ...context, interruptedBy: 'SIGTERM' })).toBe('interrupted');
-  expect(err).toBe('byteback-backup: interrupted\n  why: by SIGTERM\n');
+  expect(err).toBe('byteback-backup: interrupted\n  why: by SIGTERM\n  fix: run it again: byteback-backup\n');
+});
+
+test('an interruption says how far it had come, when that is known', () => {
+  const error = new BytebackError('interrupted', { what: 'interrupted', why: 'no snapshot was taken', fix: 'again' });
+  expect(reportError(error, { ...context, interruptedBy: 'SIGINT' })).toBe('interrupted');
+  expect(err).toBe('byteback-backup: interrupted\n  why: by SIGINT; no snapshot was taken\n  fix: again\n');
 });
 
 test('JSON is one object on standard output', () => {

@@ -42,7 +42,16 @@ function complain(text: string): void {
 /** Anything that was thrown, as what a person needs to know. */
 function explain(error: unknown, context: ReportContext): { exit: ExitName; explanation: Explanation } {
   if (context.interruptedBy !== undefined) {
-    return { exit: 'interrupted', explanation: { what: 'interrupted', why: `by ${context.interruptedBy}` } };
+    // How far it had come, and what to do, is known to what was interrupted.
+    const { why, fix } = error instanceof BytebackError && error.exit === 'interrupted' ? error.explanation : {};
+    return {
+      exit: 'interrupted',
+      explanation: {
+        what: 'interrupted',
+        why: `by ${context.interruptedBy}${why === undefined ? '' : `; ${why}`}`,
+        fix: fix ?? `run it again: ${context.program}`,
+      },
+    };
   }
   // exit `bug` stands for programs that failed in a way nobody foresaw: they explain themselves, too.
   if (error instanceof BytebackError) {
@@ -71,7 +80,8 @@ const systemErrors: Readonly<Record<string, readonly [why: string, fix: string]>
   EPERM: ['the operation is not permitted', 'run it as root'],
   ENOSPC: ['no space is left on the device', 'free some space there'],
   EDQUOT: ['the disk quota is used up', 'free some space there'],
-  EROFS: ['the file system is mounted read-only', 'mount it for writing'],
+  EROFS: ['the file system is mounted read-only', 'look why: dmesg; then mount it for writing'],
+  EIO: ['the disk could not be read or written: input/output error', 'look at the kernel log: dmesg'],
 };
 
 function explainSystemError(error: unknown): Explanation | undefined {

@@ -7,6 +7,7 @@ import { kickAfterEvents, kickPost } from '../server/post/kick.ts';
 import { loadAndPublish } from '../server/receive/settings.ts';
 import { answerHelper, type HelperDeps } from '../server/runs/helper.ts';
 import { openStore } from '../server/store.ts';
+import { explainStoreTrouble } from '../server/store-trouble.ts';
 import { freeSpace } from '../system/btrfs.ts';
 import { systemClock } from '../system/clock.ts';
 import { startDetached } from '../system/detached.ts';
@@ -51,7 +52,7 @@ async function serveRequest(): Promise<void> {
     // A process of its own: no mail server can keep anybody here waiting.
     if ('snapshot' in reply || ('generation' in reply && config.hasPings === true)) kickPost();
   } catch (error) {
-    answerFailure(error);
+    answerFailure(explainStoreTrouble(error, store.root));
   }
   await kickAfterEvents(store, startedAtMs);
 }

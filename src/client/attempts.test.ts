@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { rsyncExitMeanings } from '../system/rsync.ts';
 import { type AttemptResult, type AttemptState, decideNext, firstAttempt } from './attempts.ts';
 
 const limits = { retryNumber: 5, retryDelayMs: 600_000 };
@@ -33,9 +34,40 @@ describe('after an attempt', () => {
     ['full disk, rsync content', rsync(0, { diskFull: false }), 'go on: ok'],
     ['the old session still holds the lock', rsync(76, { outcome: { exit: 'locked' } }), 'again after 600000'],
     ['the server ended a silent session', rsync(12, { outcome: { exit: 'unreachable' } }), 'again after 600000'],
-    ['file error', rsync(11), 'give up: bug'],
-    ['killed', rsync(20), 'give up: bug'],
-    ['out of memory', rsync(22), 'give up: bug'],
+    ['file error', rsync(11), 'give up: usage'],
+    ['told to end by a signal', rsync(20), 'again after 600000'],
+    ['SIGUSR1', rsync(19), 'again after 600000'],
+    ['its other process crashed', rsync(15), 'again after 600000'],
+    ['its other process was ended', rsync(16), 'again after 600000'],
+    ['no word between its processes', rsync(14), 'again after 600000'],
+    ['waitpid', rsync(21), 'again after 600000'],
+    ...[1, 2, 6, 9, 11, 13, 15].map((signal): [string, AttemptResult, string] => [
+      `ended by signal ${signal}, here or there`,
+      rsync(128 + signal),
+      'again after 600000',
+    ]),
+    ['root’s helper was killed', rsync(76, { outcome: { exit: 'unreachable' } }), 'again after 600000'],
+    ['the server was told to end', rsync(76, { outcome: { exit: 'interrupted' } }), 'again after 600000'],
+    ['the disk of the store fails', rsync(12, { outcome: { exit: 'storeFailed' } }), 'give up: storeFailed'],
+    ['the store is not mounted', rsync(12, { outcome: { exit: 'notBtrfs' } }), 'give up: notBtrfs'],
+    [
+      'complete: root’s helper was killed',
+      { kind: 'refusal', exit: 'unreachable', step: 'later' },
+      'again after 600000',
+    ],
+    [
+      'prepare: a program there was killed',
+      { kind: 'refusal', exit: 'interrupted', step: 'prepare' },
+      'again after 600000',
+    ],
+    [
+      'prepare: the store can only be read',
+      { kind: 'refusal', exit: 'storeFailed', step: 'prepare' },
+      'give up: storeFailed',
+    ],
+    ['out of memory', rsync(22), 'give up: usage'],
+    ['no rsync', rsync(127), 'give up: usage'],
+    ['versions that do not fit', rsync(2), 'give up: usage'],
     ['bad option', rsync(1), 'give up: usage'],
     ['no connection', { kind: 'connection', final: false }, 'again after 600000'],
     ['host key or key refused', { kind: 'connection', final: true }, 'give up: refused'],
@@ -45,6 +77,15 @@ describe('after an attempt', () => {
     ['later: store full', { kind: 'refusal', exit: 'storeFull', step: 'later' }, 'give up: storeFull'],
   ])('%s', (_, result, expected) => {
     expect(decide(result)).toBe(expected);
+  });
+
+  it('no end that rsync or ssh have is called a bug', () => {
+    for (const exitCode of [
+      ...Object.keys(rsyncExitMeanings).map(Number),
+      ...Array.from({ length: 126 }, (_, n) => 129 + n),
+    ]) {
+      expect(`${exitCode}: ${decide(rsync(exitCode))}`).not.toContain('bug');
+    }
   });
 
   it('files that stay unread make a partial run', () => {

@@ -32,8 +32,34 @@ export type NextStep =
   | { readonly next: 'again'; readonly afterMs: number; readonly state: AttemptState }
   | { readonly next: 'give up'; readonly exit: Exclude<ExitName, 'ok'> };
 
-/** Exit codes of rsync and ssh after which trying again can help: a connection that was refused, lost or silent. */
-const passing: ReadonlySet<number> = new Set([10, 12, 30, 35, 255]);
+/**
+ * Exit codes of rsync and ssh after which trying again can help: a connection that was refused, lost or silent, a process of
+ * either side that ended before its time (14 to 16, 19 to 21), or that a signal ended (above 128, as a shell says it).
+ */
+const passing: ReadonlySet<number> = new Set([10, 12, 14, 15, 16, 19, 20, 21, 30, 35]);
+
+/** True when whatever ended with this code may end otherwise the next time. */
+export function isPassing(exitCode: number): boolean {
+  return passing.has(exitCode) || exitCode > 128;
+}
+
+/** What is wrong on this machine or with what rsync was told, by rsync's exit code; 125 and 126 are a shell's. */
+const localExits: Readonly<Record<number, Exclude<ExitName, 'ok'>>> = {
+  1: 'usage',
+  2: 'usage',
+  3: 'usage',
+  4: 'usage',
+  5: 'refused',
+  11: 'usage',
+  13: 'usage',
+  22: 'usage',
+  25: 'refused',
+  76: 'refused',
+  124: 'usage',
+  125: 'usage',
+  126: 'usage',
+  127: 'usage',
+};
 
 /**
  * Decides what follows an attempt. Pure: the waiting and the asking are the caller's.
@@ -52,19 +78,22 @@ export function decideNext(
   if (result.kind === 'connection') return result.final ? { next: 'give up', exit: 'refused' } : later(false);
   if (result.kind === 'refusal') {
     // In a run that is open already, a held lock is this run's own cut session, which the server has not yet noticed.
-    const waits = result.exit === 'unreachable' || (result.exit === 'locked' && result.step === 'later');
+    const waits =
+      result.exit === 'unreachable' ||
+      result.exit === 'interrupted' ||
+      (result.exit === 'locked' && result.step === 'later');
     return waits ? later(false) : { next: 'give up', exit: result.exit };
   }
   const { exitCode, outcome } = result;
   if (exitCode === 0 || exitCode === 24) return { next: 'go on', status: 'ok' };
   if (result.diskFull || outcome?.exit === 'storeFull') return { next: 'give up', exit: 'storeFull' };
-  if (outcome?.exit === 'locked' || outcome?.exit === 'unreachable') return later(result.moved);
+  if (outcome?.exit === 'locked' || outcome?.exit === 'unreachable' || outcome?.exit === 'interrupted')
+    return later(result.moved);
   if (outcome !== null && outcome !== undefined) return { next: 'give up', exit: outcome.exit };
   if (exitCode === 23) {
     if (state.triedUnreadAgain) return { next: 'go on', status: 'partial' };
     return { next: 'again', afterMs: 0, state: { ...state, triedUnreadAgain: true } };
   }
-  if (passing.has(exitCode)) return later(result.moved);
-  if (exitCode === 76) return { next: 'give up', exit: 'refused' };
-  return { next: 'give up', exit: exitCode === 1 || exitCode === 127 ? 'usage' : 'bug' };
+  if (isPassing(exitCode)) return later(result.moved);
+  return { next: 'give up', exit: localExits[exitCode] ?? 'bug' };
 }

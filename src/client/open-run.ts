@@ -11,7 +11,7 @@ import {
   type PrepareRequest,
   protocolVersion,
 } from '../protocol/messages.ts';
-import type { RunId } from '../protocol/names.ts';
+import type { RunId, SnapshotName } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
 import type { EarlyCheck } from './early-check.ts';
@@ -59,6 +59,8 @@ export interface OpenRunContext {
   readonly hooks: readonly HookOutcome[];
   /** Told each id that the server gives out. */
   readonly onRun: (run: RunId) => void;
+  /** Told when the snapshot is asked for, and with its name when it is there. */
+  readonly onComplete: (snapshot?: SnapshotName) => void;
 }
 
 /** What a completed run leaves for its report. */
@@ -202,7 +204,9 @@ async function complete(
     figures,
     ...(isKnown ? {} : { machine }),
   };
+  context.onComplete();
   const { snapshot } = await context.dialogue.complete(request);
+  context.onComplete(snapshot);
   await writeSizes(stateDir, sizes);
   // A run of single sources leaves the older catalogue: it still tells which files have another ctime.
   if (sending.keepsCatalogue) await forgetOthers(stateDir, run);

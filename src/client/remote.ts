@@ -1,7 +1,14 @@
 import * as v from 'valibot';
-import { BytebackError } from '../errors.ts';
+import { BytebackError, exitNameNamed } from '../errors.ts';
 import { escapeName } from '../protocol/file-name.ts';
-import { type Failure, FailureSchema, maxMessageBytes, maxRowBytes } from '../protocol/messages.ts';
+import {
+  type Failure,
+  FailureSchema,
+  maxMessageBytes,
+  maxRowBytes,
+  refusalFixPrefix,
+  refusalKindPrefix,
+} from '../protocol/messages.ts';
 import type { SshConnection } from '../system/ssh.ts';
 
 /** As long as the server gives itself for the longest of its look-ups, and then some. */
@@ -121,7 +128,7 @@ function accept<Schema extends v.GenericSchema>(
   throw new BytebackError('refused', {
     what: `${host} did not answer ${command.split(' ')[0]} as a byteback server does`,
     why: `exit ${result.exitCode}${said === '' ? '' : `: ${escapeName(said.slice(0, 500))}`}`,
-    fix: 'check that the destination names the byteback user of a byteback server, and that both run versions that fit',
+    fix: 'check that the destination names the byteback user of a byteback server, and that both run versions that fit; on a server that is not set up yet, run: byteback-setup-server',
   });
 }
 
@@ -142,6 +149,24 @@ export function refusalIn(stderr: string): Failure | undefined {
   const line = /^byteback: (.+)$/m.exec(stderr)?.[1];
   if (line === undefined) return undefined;
   const [what = line, ...why] = line.split(': ');
+  const after = (prefix: string) =>
+    stderr
+      .split('\n')
+      .find((each) => each.startsWith(prefix))
+      ?.slice(prefix.length)
+      .trim();
+  const known = exitNameNamed(after(refusalKindPrefix));
+  if (known !== undefined) {
+    const fix = after(refusalFixPrefix);
+    return {
+      ok: false,
+      exit: known,
+      what,
+      ...(why.length === 0 ? {} : { why: why.join(': ') }),
+      ...(fix === undefined ? {} : { fix }),
+    };
+  }
+  // A server of an earlier version says it by its words alone.
   const exit = /^another run of .* is going on/.test(line)
     ? 'locked'
     : /^the store is full/.test(line)

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { readCatalogues } from '../catalogue/store.ts';
 import type { ClientConfig } from '../config/client-config.ts';
 import type { ClientPaths } from '../config/paths.ts';
-import { BytebackError } from '../errors.ts';
+import { BytebackError, reasonOf } from '../errors.ts';
 import { parseDestination, rsyncHost, sshHost } from '../protocol/destination.ts';
 import type { CompleteRequest, HookOutcome } from '../protocol/messages.ts';
 import type { RunId, SnapshotName } from '../protocol/names.ts';
@@ -14,6 +14,7 @@ import { type EarlyCheck, mayCheckEarly, startEarlyCheck } from './early-check.t
 import type { Grown } from './growth.ts';
 import { type ClientHooks, clientHooks, findingsOfHooks } from './hooks.ts';
 import { failedRun, finishedRun, type LastRun, readLastRun, writeLastRun } from './last-run.ts';
+import { explainLocalTrouble, type Progress, whatBecameOf } from './local-trouble.ts';
 import { collectMachine } from './machine/collect.ts';
 import { openRun } from './open-run.ts';
 import { type LeftOut, makePlan, type Plan, type Rules } from './plan.ts';
@@ -98,7 +99,7 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
   const lock = await takeLock(paths);
   const startedAt = clock.now();
   const before = await readLastRun(paths.lastRun);
-  const state: RunState = { run: null, startedAt };
+  const state: RunState = { run: null, startedAt, isCompleting: false, snapshot: null };
   const workDirectory = await makeWorkDirectory(paths.stateDir);
   const hooks = clientHooks(config, paths, deps);
   const session = openSession(
@@ -140,11 +141,11 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     }
     return report;
   } catch (error) {
-    const failure = signal.aborted ? interrupted() : error;
+    const failure = signal.aborted ? interrupted(state) : explainLocalTrouble(error, paths, state);
     if (!options.dryRun) {
       const status = signal.aborted ? 'interrupted' : 'failed';
       await state.earlyCheck?.giveUp();
-      await hooks.after({ status, run: state.run, snapshot: null });
+      await hooks.after({ status, run: state.run, snapshot: state.snapshot });
       const sources = (state.plan?.sources ?? []).map(showPath);
       const facts = {
         startedAt,
@@ -155,7 +156,10 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
         hooks: hooks.outcomes,
         before,
       };
-      await writeLastRun(paths.lastRun, failedRun(failure, facts));
+      // Where it cannot be written either, what went wrong first is what counts.
+      await writeLastRun(paths.lastRun, failedRun(failure, facts)).catch((error: unknown) =>
+        deps.log.warn(`this run is not recorded: ${reasonOf(error)}`),
+      );
     }
     throw failure;
   } finally {
@@ -164,7 +168,8 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     await dialogue.close();
     await session.close();
     await state.space?.close();
-    await rm(workDirectory, { recursive: true, force: true });
+    // What stays is swept by the next run.
+    await rm(workDirectory, { recursive: true, force: true }).catch(() => undefined);
     await lock.release();
   }
 }
@@ -178,18 +183,20 @@ async function requireHooks(config: ClientConfig, paths: ClientPaths, log: Log):
 }
 
 /** What is known of a run as it goes on, for its record. */
-interface RunState {
+interface RunState extends Progress {
   readonly startedAt: Date;
   run: RunId | null;
+  isCompleting: boolean;
+  snapshot: SnapshotName | null;
   plan?: Plan;
   earlyCheck?: EarlyCheck;
   space?: MountSpace;
 }
 
-function interrupted(): BytebackError {
+function interrupted(progress: Progress): BytebackError {
   return new BytebackError('interrupted', {
     what: 'interrupted',
-    why: 'no snapshot was taken',
+    why: whatBecameOf(progress),
     fix: 'run byteback-backup again: what was sent is not sent again',
   });
 }
@@ -300,6 +307,11 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     hooks: steps.hooks.outcomes,
     onRun: (run) => {
       state.run = run;
+      state.isCompleting = false;
+    },
+    onComplete: (snapshot) => {
+      state.isCompleting = true;
+      state.snapshot = snapshot ?? null;
     },
   });
   return { ...common, ...done };

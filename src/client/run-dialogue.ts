@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type * as v from 'valibot';
+import { BytebackError, type ExitName } from '../errors.ts';
 import {
   type CompleteReply,
   CompleteReplySchema,
@@ -33,6 +34,9 @@ export interface RunDialogue {
 }
 
 const closingMs = 1000;
+
+/** Ends of a question that leave open whether it was answered. */
+const asksAgain: ReadonlySet<ExitName> = new Set(['unreachable', 'interrupted']);
 
 export function openRunDialogue(session: Session): RunDialogue {
   const { signal } = session;
@@ -72,7 +76,8 @@ export function openRunDialogue(session: Session): RunDialogue {
       });
     },
     complete(request) {
-      return session.persist('later', async (connection) => {
+      let first = true;
+      const attempt = async (connection: SshConnection): Promise<CompleteReply> => {
         const dialogue = opened;
         // Whatever becomes of it, it is asked for once in there: the server gives the same answer to whoever asks again.
         opened = undefined;
@@ -86,6 +91,16 @@ export function openRunDialogue(session: Session): RunDialogue {
           timeoutMs: completeTimeoutMs,
           signal,
         });
+      };
+      return session.persist('later', async (connection) => {
+        try {
+          return await attempt(connection);
+        } catch (error) {
+          // The snapshot may be there, and only the answer is lost: that is worth one question more, however few attempts are allowed.
+          if (!first || signal.aborted || !(error instanceof BytebackError) || !asksAgain.has(error.exit)) throw error;
+          first = false;
+          return await attempt(await session.connect());
+        }
       });
     },
     async close() {

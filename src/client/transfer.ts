@@ -15,7 +15,7 @@ import {
 } from '../system/rsync.ts';
 import type { RsyncItem } from '../system/rsync-output.ts';
 import { start } from '../system/run.ts';
-import { type SshConnection, SshError } from '../system/ssh.ts';
+import { isLost, type SshConnection, SshError } from '../system/ssh.ts';
 import { type AttemptResult, decideNext, firstAttempt } from './attempts.ts';
 import type { Growth } from './growth.ts';
 import { ask, parseReply, refusalIn, ServerFailure } from './remote.ts';
@@ -261,10 +261,22 @@ async function askOutcome(context: TransferContext, result: RsyncResult): Promis
   }
 }
 
+/** What a person can do about an end of rsync that another attempt does not change. */
+const fixes: Readonly<Record<number, string>> = {
+  2: 'check that rsync 3.2.3 or newer is installed on both sides: byteback doctor',
+  3: 'check that the sources exist, and that the disk of this machine has room: df -h',
+  11: 'check that the disk of this machine has room and can be written: df -h; dmesg',
+  13: 'check that the disk of this machine has room: df -h',
+  22: 'free some memory on this machine, and run byteback-backup again',
+  127: 'install rsync and ssh: apt-get install rsync openssh-client',
+};
+
 /** The error that is thrown when nothing more can be done about a transfer. */
 function errorOf(context: TransferContext, result: RsyncResult, outcome: Failure | null | undefined): BytebackError {
   if (outcome !== null && outcome !== undefined) return new ServerFailure(outcome);
-  const meaning = rsyncExitMeanings[result.exitCode] ?? 'rsync failed';
+  const meaning =
+    rsyncExitMeanings[result.exitCode] ??
+    (result.exitCode > 128 ? `signal ${result.exitCode - 128} ended it, here or on the server` : 'rsync failed');
   const why = `rsync exited ${result.exitCode}: ${meaning}${result.errors.cause === '' ? '' : ` (${escapeName(result.errors.cause)})`}`;
   if (result.errors.diskFull) {
     return new BytebackError('storeFull', {
@@ -281,12 +293,16 @@ function errorOf(context: TransferContext, result: RsyncResult, outcome: Failure
   const exit = next.next === 'give up' ? next.exit : 'bug';
   if (exit === 'unreachable') {
     return new BytebackError(exit, {
-      what: `the connection to ${context.host} was lost again and again`,
+      what: `the transfer to ${context.host} was cut off again and again`,
       why,
       fix: 'run byteback-backup again: what was sent is not sent again',
     });
   }
-  return new BytebackError(exit, { what: 'the transfer failed', why, fix: 'run it again with --verbose to see more' });
+  return new BytebackError(exit, {
+    what: 'the transfer failed',
+    why,
+    fix: fixes[result.exitCode] ?? 'run it again with --verbose to see more',
+  });
 }
 
 /** Has the server make the listed files single, again and again as a pass is tried. */
@@ -310,7 +326,7 @@ async function separate(connection: SshConnection, run: RunId, listFile: string,
       program.ended,
     ]);
     signal.throwIfAborted();
-    if (exitCode === 255)
+    if (isLost(exitCode))
       throw new SshError('unreachable', connection.target.host, stderr.toString('utf8'), 'check the network');
     const result = { stdout, stderr: stderr.toString('utf8'), exitCode };
     const refusal = exitCode === transferRefusedExitCode ? refusalIn(result.stderr) : undefined;

@@ -169,15 +169,38 @@ const exitNames = Object.keys(exitCodes).filter((name) => name !== 'ok') as [
   ...Exclude<ExitName, 'ok'>[],
 ];
 
-/** A refusal or failure as it travels: the process also exits with the code of `exit`. */
-export const FailureSchema = v.object({
-  ok: v.literal(false),
-  exit: v.picklist(exitNames),
-  what: ShortText,
-  why: v.optional(ShortText),
-  fix: v.optional(ShortText),
-});
+/**
+ * A refusal or failure as it travels: the process also exits with the code of `exit`. What an older side does not know as an exit
+ * goes as `refused`, with its own name in `kind`.
+ */
+export const FailureSchema = v.pipe(
+  v.object({
+    ok: v.literal(false),
+    exit: v.picklist(exitNames),
+    what: ShortText,
+    why: v.optional(ShortText),
+    fix: v.optional(ShortText),
+    kind: v.optional(v.string()),
+  }),
+  v.transform(({ kind, ...failure }) => ({
+    ...failure,
+    exit: exitNames.find((name) => name === kind) ?? failure.exit,
+  })),
+);
 export type Failure = v.InferOutput<typeof FailureSchema>;
+
+/** Exits that were not there from the beginning. */
+const laterExits: readonly ExitName[] = ['storeFailed'];
+
+/** A failure as an older side can read it, too. */
+export function onTheWire(failure: Failure): Failure {
+  return laterExits.includes(failure.exit) ? ({ ...failure, exit: 'refused', kind: failure.exit } as Failure) : failure;
+}
+
+/** With it goes, in the line after a refusal on standard error, what the refusal is: the name of an exit. */
+export const refusalKindPrefix = 'byteback-exit: ';
+/** And below that what to do, where there is something. */
+export const refusalFixPrefix = 'byteback-fix: ';
 
 export const PingReplySchema = v.object({
   ok: v.literal(true),

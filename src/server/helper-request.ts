@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import * as v from 'valibot';
 import { BytebackError, reasonOf } from '../errors.ts';
 import { escapeName } from '../protocol/file-name.ts';
-import { type Failure, maxMessageBytes, noRequest } from '../protocol/messages.ts';
+import { type Failure, maxMessageBytes, noRequest, onTheWire } from '../protocol/messages.ts';
 import { Refusal } from './refusal.ts';
 
 const newline = 0x0a;
@@ -121,11 +121,12 @@ export function failureOf(error: unknown): Failure {
     return { ok: false, exit: 'bug', what: 'byteback failed on the server', why: shortText(reasonOf(error)) };
   }
   const { what, why, fix } = error.explanation;
-  return {
+  return onTheWire({
     ok: false,
-    exit: error.exit,
+    // Who asked was not interrupted: what it asked for can be asked for again.
+    exit: error.exit === 'interrupted' ? 'unreachable' : error.exit,
     what: shortText(what),
     ...(why === undefined ? {} : { why: shortText(why) }),
     ...(fix === undefined ? {} : { fix: shortText(fix) }),
-  };
+  });
 }

@@ -13,6 +13,7 @@ import {
 } from '../protocol/names.ts';
 import { createSubvolume, deleteSubvolume, isRootsSubvolume, requireBtrfs } from '../system/btrfs.ts';
 import { isMissing, syncDirectory, writeFileAtomically } from '../system/files.ts';
+import { explainStoreTrouble } from './store-trouble.ts';
 
 /** `store.json`: what the store is; written once, by set-up. */
 export const StoreFileSchema = v.object({
@@ -98,6 +99,8 @@ export async function openStore({ store: root }: { readonly store: string }): Pr
     v.parse(StoreFileSchema, JSON.parse(await readFile(store.storeFile, 'utf8')));
   } catch (error) {
     if (error instanceof BytebackError) throw error;
+    const explained = explainStoreTrouble(error, root);
+    if (explained instanceof BytebackError) throw explained;
     throw new BytebackError(
       'usage',
       {

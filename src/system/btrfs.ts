@@ -5,7 +5,7 @@ import { subvolumeInode } from './btrfs/subvolumes.ts';
 import { ProgramError, run } from './run.ts';
 
 /** Magic number of btrfs in statfs(2). */
-const btrfsMagic = 0x9123683e;
+export const btrfsMagic = 0x9123683e;
 
 /** True when a path lies on btrfs, as the kernel says it. Throws when the path does not exist. */
 export async function isBtrfs(path: string): Promise<boolean> {

@@ -40,6 +40,8 @@ export async function replaceFile(path: string, content: string | Uint8Array, ow
   } catch (error) {
     await file.close().catch(() => undefined);
     await unlink(temporary).catch(() => undefined);
+    // Node names no file when a write through a descriptor fails.
+    if (error instanceof Error) (error as NodeJS.ErrnoException).path ??= path;
     throw error;
   }
 }

@@ -48,9 +48,21 @@ export class ProgramError extends BytebackError {
 
   constructor(
     argv: readonly string[],
-    detail: { exitCode?: number; stderr?: string; why: string; notFound?: boolean; exit?: Exclude<ExitName, 'ok'> },
+    detail: {
+      exitCode?: number;
+      stderr?: string;
+      why: string;
+      notFound?: boolean;
+      exit?: Exclude<ExitName, 'ok'>;
+      what?: string;
+      fix?: string;
+    },
   ) {
-    super(detail.exit ?? 'bug', { what: `${argv[0]} failed`, why: detail.why });
+    super(detail.exit ?? 'bug', {
+      what: detail.what ?? `${argv[0]} failed`,
+      why: detail.why,
+      ...(detail.fix === undefined ? {} : { fix: detail.fix }),
+    });
     this.name = 'ProgramError';
     this.argv = argv;
     this.exitCodeOfProgram = detail.exitCode;
@@ -115,9 +127,19 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
     throw new ProgramError(argv, { stderr, why: failureReason(argv, end), notFound: end.error?.code === 'ENOENT' });
   }
   if (!(options.accept ?? [0]).includes(exitCode)) {
+    // Nobody's mistake: it was killed, or memory ran out.
+    const killed =
+      end.signal === null
+        ? {}
+        : {
+            exit: 'interrupted' as const,
+            what: `${argv[0]} was ended by ${end.signal}`,
+            fix: 'run it again; when nobody ended it, look whether memory ran out: journalctl -k',
+          };
     throw new ProgramError(argv, {
       exitCode,
       stderr,
+      ...killed,
       why: `${argv.join(' ')} exited ${exitCode}${stderr.trim() === '' ? '' : `: ${stderr.trim()}`}`,
     });
   }

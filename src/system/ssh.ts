@@ -191,7 +191,7 @@ export function streamCommand(
 /** One connection to a server; every request and every rsync is a session on it. */
 export interface SshConnection {
   readonly target: SshTarget;
-  /** Runs one command on the server. Every exit code but 255 is returned; 255 is ssh's own and thrown as SshError. */
+  /** Runs one command on the server. Exit codes up to 128 are returned; 255, and what a signal ended, are thrown as SshError. */
   exec(command: string, options?: { input?: ExecInput; timeoutMs?: number; signal?: AbortSignal }): Promise<RunResult>;
   /**
    * Starts a command that is talked to in lines: ssh and the server's side load ahead of the first one. After 45 seconds without a
@@ -208,6 +208,11 @@ export interface SshConnection {
   /** False once the connection is lost. */
   readonly alive: boolean;
   close(): Promise<void>;
+}
+
+/** True for ssh's own failure, and for a session that a signal ended, here or there: 128 + n, as a shell says it. */
+export function isLost(exitCode: number): boolean {
+  return exitCode > 128;
 }
 
 /**
@@ -289,7 +294,7 @@ export async function openSsh(
       ...(input === undefined ? {} : { input }),
       ...(signal === undefined ? {} : { signal }),
     });
-    if (result.exitCode === 255) throw explain(target, `${stderr}\n${result.stderr}`);
+    if (isLost(result.exitCode)) throw explain(target, `${stderr}\n${result.stderr}`);
     return result;
   };
   return {
@@ -313,7 +318,7 @@ export async function openSsh(
           const answer = await dialogue.ask(line, asking);
           if (answer !== undefined || dialogue.isOpen) return answer;
           const end = await dialogue.ended;
-          if (end.exitCode === 255) throw explain(target, `${stderr}\n${end.stderr}`);
+          if (isLost(end.exitCode)) throw explain(target, `${stderr}\n${end.stderr}`);
           return undefined;
         },
       };
@@ -324,7 +329,7 @@ export async function openSsh(
         stdout: streamed.stdout,
         async end() {
           const ended = await streamed.end();
-          if (ended.exitCode === 255) throw explain(target, `${stderr}\n${ended.stderr}`);
+          if (isLost(ended.exitCode)) throw explain(target, `${stderr}\n${ended.stderr}`);
           return ended;
         },
       };

@@ -5,7 +5,7 @@ import { protocolVersion, type RegisterReply, RegisterReplySchema } from '../../
 import type { ClientName } from '../../protocol/names.ts';
 import { writeFileAtomically } from '../../system/files.ts';
 import { run } from '../../system/run.ts';
-import { SshError, type SshTarget, sshFailureKind } from '../../system/ssh.ts';
+import { isLost, SshError, type SshTarget, sshFailureKind } from '../../system/ssh.ts';
 import { parseReply } from '../remote.ts';
 
 /** How this machine proves that it may register. */
@@ -119,7 +119,7 @@ async function call(
       accept: Array.from({ length: 256 }, (_, code) => code),
     },
   );
-  if (result.exitCode === 255) {
+  if (isLost(result.exitCode)) {
     const kind = sshFailureKind(result.stderr);
     throw new SshError(
       kind,
@@ -137,7 +137,7 @@ function identityRefused(file: string): string {
 const inviteRefused =
   'an invite works once and expires. If nobody of yours used this one, another machine may have redeemed it: on the server, run: byteback client revoke NAME, and look at: byteback events; then: byteback client invite NAME';
 const passwordRefused =
-  'give an administrative key with --identity FILE, or an invite, made on the server with: byteback client invite NAME';
+  'give an administrative key with --identity FILE, or an invite, made on the server with: byteback client invite NAME; on a server that is not set up yet, run there first: byteback-setup-server';
 
 /** What the server calls us must be what was asked for: anything else is another machine's registration. */
 export function checkRegisteredName(reply: RegisterReply, name: ClientName): void {

@@ -11,6 +11,7 @@ import {
   FindRequestSchema,
   MachineRequestSchema,
   OutcomeRequestSchema,
+  onTheWire,
   ProofRequestSchema,
   protocolVersion,
   RedeemRequestSchema,
@@ -31,6 +32,7 @@ import { outcomeOf } from '../runs/outcome.ts';
 import { lockedError } from '../runs/prepare.ts';
 import { readRecord } from '../runs/record.ts';
 import { type Store, storeAt } from '../store.ts';
+import { explainStoreTrouble } from '../store-trouble.ts';
 import { type Caller, readLogin, whoIs } from './identify.ts';
 import { type Refused, refuse } from './refuse.ts';
 import { askRoot } from './root-helper.ts';
@@ -74,8 +76,15 @@ export async function receive(call: ReceiveCall): Promise<number> {
   try {
     return await serve(parseCommand(text), call, who);
   } catch (error) {
-    return refuse(error, { ...call, moves }, who);
+    return refuse(await explained(error), { ...call, moves }, who);
   }
+}
+
+/** With what the store's disk has to do with it. */
+async function explained(error: unknown): Promise<unknown> {
+  if (error instanceof BytebackError && error.exit !== 'bug') return error;
+  const config = await loadReceiveConfig().catch(() => undefined);
+  return config === undefined ? error : explainStoreTrouble(error, config.store);
 }
 
 /** What root may ask on the server itself: to look, and to bring back. */
@@ -181,7 +190,8 @@ async function serveClient(
       });
     case 'outcome': {
       const { run } = await requestOf(call, OutcomeRequestSchema);
-      return reply(call, { ok: true, failure: await whyRefused(store, client, run) });
+      const failure = await whyRefused(store, client, run);
+      return reply(call, { ok: true, failure: failure === null ? null : onTheWire(failure) });
     }
     case 'snapshots':
       return reply(call, { ok: true, snapshots: await listSnapshots(store, client), lists: true });

@@ -1,6 +1,6 @@
-import { type BytebackError, exitCodes, reasonOf } from '../../errors.ts';
+import { BytebackError, exitCodes, reasonOf } from '../../errors.ts';
 import { escapeName } from '../../protocol/file-name.ts';
-import { transferRefusedExitCode } from '../../protocol/messages.ts';
+import { refusalFixPrefix, refusalKindPrefix, transferRefusedExitCode } from '../../protocol/messages.ts';
 import { logSecurityEvent } from '../../system/system-log.ts';
 import { failureOf } from '../helper-request.ts';
 import { Refusal } from '../refusal.ts';
@@ -28,8 +28,18 @@ export async function refuse(error: unknown, { writeOut, writeError, moves }: An
   const failure = failureOf(error);
   writeError(`byteback: ${failure.what}${failure.why === undefined ? '' : `: ${failure.why}`}`);
   if (!moves) writeOut(`${JSON.stringify(failure)}\n`);
+  else if (!(error instanceof Refusal)) {
+    writeError(`${refusalKindPrefix}${exitOf(error)}`);
+    if (failure.fix !== undefined) writeError(`${refusalFixPrefix}${failure.fix.replaceAll('\n', ' ')}`);
+  }
   if (error instanceof Refusal) await tellAdmin(error, error.check, who);
   return moves ? transferRefusedExitCode : exitCodes[failure.exit];
+}
+
+/** Not `refused`, which is what an older client makes of it anyway. */
+function exitOf(error: unknown): string {
+  if (!(error instanceof BytebackError)) return 'bug';
+  return error.exit === 'interrupted' ? 'unreachable' : error.exit;
 }
 
 async function tellAdmin(

@@ -42,6 +42,14 @@ export async function askRoot(helper: keyof typeof helpers, request: unknown): P
 }
 
 function noReply(helper: string, { exitCode, stderr }: { exitCode: number; stderr: string }): BytebackError {
+  // By a signal: it was killed, or ran out of memory. What it was asked for may be done or not, and asking again does no harm.
+  if (exitCode > 128) {
+    return new BytebackError('unreachable', {
+      what: `byteback-${helper} was ended on the server before it answered`,
+      why: `by signal ${exitCode - 128}`,
+      fix: 'run byteback-backup again; when nobody ended it, look there whether memory ran out: journalctl -k',
+    });
+  }
   return new BytebackError('bug', {
     what: `byteback-${helper} did not answer on the server`,
     why: `exit ${exitCode}${stderr.trim() === '' ? '' : `: ${stderr.trim().split('\n').at(-1)?.slice(0, 300)}`}`,

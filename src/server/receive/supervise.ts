@@ -4,6 +4,7 @@ import { freeSpace, syncFileSystem } from '../../system/btrfs.ts';
 import type { RunningProgram } from '../../system/run.ts';
 import { roomBytes, storeFull } from '../runs/space.ts';
 import { noJail, whyNoJail } from '../sandbox/jail.ts';
+import { explainStoreTrouble } from '../store-trouble.ts';
 import { diskErrorIn } from './disk-errors.ts';
 import { readErrorLines } from './error-lines.ts';
 import { isProgress, WorkMeter } from './progress.ts';
@@ -105,7 +106,16 @@ async function watchSpace(path: string, signal: AbortSignal, endIt: (why: Byteba
     try {
       room = await roomBytes(path);
     } catch (error) {
-      endIt(new BytebackError('storeFull', { what: 'the free space of the store cannot be told', why: String(error) }));
+      const explained = explainStoreTrouble(error, path);
+      endIt(
+        explained instanceof BytebackError
+          ? explained
+          : new BytebackError('storeFailed', {
+              what: 'the free space of the store cannot be told',
+              why: String(error),
+              fix: 'on the server, look at: byteback doctor',
+            }),
+      );
       return;
     }
     if (signal.aborted) return;
