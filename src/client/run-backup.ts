@@ -10,6 +10,7 @@ import type { RunId, SnapshotName } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
 import type { MountSpace } from '../system/mount-space.ts';
+import { sweepTemporaryFiles } from '../system/temporary.ts';
 import { type EarlyCheck, mayCheckEarly, startEarlyCheck } from './early-check.ts';
 import type { Grown } from './growth.ts';
 import { type ClientHooks, clientHooks, findingsOfHooks } from './hooks.ts';
@@ -101,6 +102,8 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
   const before = await readLastRun(paths.lastRun);
   const state: RunState = { run: null, startedAt, isCompleting: false, snapshot: null };
   const workDirectory = await makeWorkDirectory(paths.stateDir);
+  // What was being written when a run, or the power, ended.
+  for (const directory of [paths.stateDir, paths.configDir]) await sweepTemporaryFiles(directory);
   const hooks = clientHooks(config, paths, deps);
   const session = openSession(
     { host: sshHost(destination), configFile: paths.sshConfig },

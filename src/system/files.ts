@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { sweepTemporaryFiles } from './temporary.ts';
 
 /** Who may read a file that is written, and whose it is; the writer's own by default. */
 export interface FileOwnership {
@@ -27,6 +28,7 @@ export async function writeFileAtomically(
  * is left out takes 5 to 12 ms on btrfs.
  */
 export async function replaceFile(path: string, content: string | Uint8Array, ownership: FileOwnership): Promise<void> {
+  await sweepTemporaryFiles(dirname(path));
   const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
   const file = await open(temporary, 'wx', 0o600);
   try {
@@ -35,8 +37,9 @@ export async function replaceFile(path: string, content: string | Uint8Array, ow
       await file.chown(ownership.uid ?? -1, ownership.gid ?? -1);
     await file.chmod(ownership.mode);
     await file.sync();
-    await file.close();
+    // Open until it has its name: by that it is known to be in use.
     await rename(temporary, path);
+    await file.close();
   } catch (error) {
     await file.close().catch(() => undefined);
     await unlink(temporary).catch(() => undefined);

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BytebackError } from '../errors.ts';
 import { type Dialogue, openDialogue } from './dialogue.ts';
 import { type RunningProgram, type RunResult, run, start } from './run.ts';
+import { makeTemporaryDirectory } from './temporary.ts';
 
 /** Which server, and with what configuration. */
 export interface SshTarget {
@@ -343,9 +344,9 @@ const longestDirectoryBytes = 108 - 17 - '/c'.length - '/ssh-XXXXXX'.length - 1;
 async function makeSocketDirectory(wanted: string | undefined): Promise<string> {
   if (wanted !== undefined && Buffer.byteLength(wanted) <= longestDirectoryBytes) return mkdtemp(join(wanted, 'ssh-'));
   try {
-    return await mkdtemp('/run/byteback-');
+    return await makeTemporaryDirectory('/run', 'byteback-');
   } catch {
     // Not root's run: any directory of our own does.
-    return mkdtemp(join(tmpdir(), 'byteback-'));
+    return makeTemporaryDirectory(tmpdir(), 'byteback-ssh-');
   }
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { command, must } from '../helpers/command.ts';
@@ -204,6 +204,25 @@ describe(`seed ${seed}`, () => {
     expect(await web1.run('byteback-backup', '--retry-number', '3', '--retry-delay', '1s')).toExitWith(0);
     expect((await contentOf((await machine.snapshots('web1')).at(-1))).equals(last)).toBe(true);
   });
+});
+
+it('what was being written when the power went is swept at the next run, and is in no snapshot', async () => {
+  const name = '.0123456789ab.tmp';
+  const places = [
+    web1.stateDir,
+    web1.configDir,
+    `${web1.place}/current`,
+    '/byteback/.byteback',
+    '/byteback/.byteback/clients',
+    '/etc/byteback',
+  ];
+  for (const place of places) await writeFile(join(place, name), 'half');
+  await newContent();
+  expect(await web1.run('byteback-backup')).toExitWith(0);
+  const [newest] = (await machine.snapshots('web1')).slice(-1);
+  expect(await command(['byteback-prune'])).toExitWith(0);
+  for (const place of [...places, `${web1.place}/snapshots/${newest}`])
+    expect(await readdir(place), place).not.toContain(name);
 });
 
 describe('without another attempt', () => {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseDestination, rsyncHost } from '../../protocol/destination.ts';
@@ -7,6 +7,7 @@ import { DrillReplySchema, ProofReplySchema } from '../../protocol/messages.ts';
 import type { SnapshotName } from '../../protocol/names.ts';
 import { proofNamespace, proofText } from '../../protocol/proof-text.ts';
 import { signText } from '../../system/signatures.ts';
+import { makeTemporaryDirectory } from '../../system/temporary.ts';
 import { digestOfUnchanged } from '../originals.ts';
 import { ask } from '../remote.ts';
 import { relativeToRoot } from './names.ts';
@@ -38,7 +39,7 @@ export interface DrillReport {
 export async function runDrill(deps: RestoreDeps): Promise<DrillReport> {
   const { config, log } = deps;
   const session = openRestoreSession(deps, true);
-  const temporary = await mkdtemp(join(tmpdir(), 'byteback-drill-'));
+  const temporary = await makeTemporaryDirectory(tmpdir(), 'byteback-drill-');
   try {
     const asking = { signal: session.signal };
     const drawn = await session.persist('later', (connection) =>

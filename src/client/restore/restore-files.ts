@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { BytebackError } from '../../errors.ts';
@@ -6,6 +6,7 @@ import { parseDestination, rsyncHost } from '../../protocol/destination.ts';
 import { escapeName } from '../../protocol/file-name.ts';
 import { type SnapshotName, snapshotNameAt } from '../../protocol/names.ts';
 import type { Pull } from '../../system/rsync-pull.ts';
+import { makeTemporaryDirectory } from '../../system/temporary.ts';
 import { readLastRun } from '../last-run.ts';
 import type { Session } from '../session.ts';
 import { carryOut, type Work } from './carry-out.ts';
@@ -78,7 +79,7 @@ export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): 
   const session = openRestoreSession(deps, true);
   // Whoever needs it first is told how it went.
   session.connect().catch(() => undefined);
-  const temporary = await mkdtemp(join(tmpdir(), 'byteback-restore-'));
+  const temporary = await makeTemporaryDirectory(tmpdir(), 'byteback-restore-');
   let early: WaitingPull | undefined;
   try {
     early = await startProbable(options, session, temporary, deps);

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCatalogues } from '../../catalogue/store.ts';
 import type { ClientConfig } from '../../config/client-config.ts';
@@ -6,6 +6,7 @@ import { parseDestination, rsyncHost } from '../../protocol/destination.ts';
 import { escapeName } from '../../protocol/file-name.ts';
 import { type SnapshotName, snapshotTime } from '../../protocol/names.ts';
 import type { MountSpace } from '../../system/mount-space.ts';
+import { makeTemporaryDirectory } from '../../system/temporary.ts';
 import { serializeRules } from '../filter-rules.ts';
 import { readLastRun } from '../last-run.ts';
 import { isNewerThan } from '../originals.ts';
@@ -47,7 +48,7 @@ export async function verifySnapshot(
   const { config, paths, log, signal } = deps;
   const session = openRestoreSession(deps, true);
   let space: MountSpace | undefined;
-  const temporary = await mkdtemp(join(paths.stateDir, 'verify-'));
+  const temporary = await makeTemporaryDirectory(paths.stateDir, 'verify-');
   try {
     const snapshots = await listSnapshots(session);
     const wish = wishOf({ ...options, paths: [], all: false }, snapshots, deps.clock.now());

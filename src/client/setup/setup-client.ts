@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ClientPaths, clientPaths } from '../../config/paths.ts';
@@ -10,6 +10,7 @@ import { type ClientName, parseClientName } from '../../protocol/names.ts';
 import { writeFileAtomically } from '../../system/files.ts';
 import type { Log } from '../../system/log.ts';
 import { openSsh, SshError, type SshTarget } from '../../system/ssh.ts';
+import { makeTemporaryDirectory } from '../../system/temporary.ts';
 import { ask } from '../remote.ts';
 import { agreeOnHostKey, withHostKeyExplained } from './agree-on-host-key.ts';
 import { fingerprintOf, type HostKey, kindOf, pinnedKeys, withPinnedKey } from './host-key.ts';
@@ -39,7 +40,7 @@ export interface SetupClientResult {
  * @throws BytebackError `usage` for bad input, `unreachable`, or `refused` when the server or its host key says no.
  */
 export async function setupClient(options: SetupClientOptions, deps: SetupClientDeps): Promise<SetupClientResult> {
-  const temporary = await mkdtemp(join(tmpdir(), 'byteback-setup-'));
+  const temporary = await makeTemporaryDirectory(tmpdir(), 'byteback-setup-');
   try {
     return await setUp(options, deps, temporary);
   } finally {

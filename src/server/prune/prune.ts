@@ -1,9 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { serverPaths } from '../../config/paths.ts';
 import { makePlan } from '../../retention/plan.ts';
 import type { Clock } from '../../system/clock.ts';
 import { tryLock } from '../../system/lock.ts';
-import type { Store } from '../store.ts';
+import { sweepTemporaryFiles } from '../../system/temporary.ts';
+import { listClientNames, type Store } from '../store.ts';
 import { carryOut } from './carry-out.ts';
 import { look } from './look.ts';
 import { keepReserve, readStoreSpace } from './reserve.ts';
@@ -34,6 +36,7 @@ export async function prune(options: PruneOptions, deps: PruneDeps): Promise<Pru
     return unchanged(options, space, 'busy', 'another prune is at work');
   }
   try {
+    for (const directory of await rootsDirectories(store)) await sweepTemporaryFiles(directory);
     const seen = await look(options, deps, { record: true });
     if (seen.refusal !== undefined) {
       log.warn(`nothing is pruned: ${seen.refusal}`);
@@ -65,6 +68,17 @@ export async function prune(options: PruneOptions, deps: PruneDeps): Promise<Pru
   } finally {
     await lock.release();
   }
+}
+
+/** Where root writes files that it replaces: what was being written when a helper, or the power, ended is swept there. */
+async function rootsDirectories(store: Store): Promise<string[]> {
+  const clients = await listClientNames(store);
+  return [
+    serverPaths.configDir,
+    store.stateDir,
+    join(store.stateDir, 'clients'),
+    ...clients.flatMap((client) => [store.runRecordsDir(client), store.currentDir(client)]),
+  ];
 }
 
 async function plan(options: PruneOptions, deps: PruneDeps): Promise<PruneReport> {

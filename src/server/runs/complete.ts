@@ -12,6 +12,7 @@ import type { Clock } from '../../system/clock.ts';
 import { isMissing, syncDirectory, writeFileAtomically } from '../../system/files.ts';
 import { tryLock } from '../../system/lock.ts';
 import { isOutOfSpace } from '../../system/out-of-space.ts';
+import { sweepTemporaryFiles } from '../../system/temporary.ts';
 import { recordMended } from '../bitrot-mending.ts';
 import { recordEvent } from '../events.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
@@ -171,6 +172,8 @@ async function takeSnapshot(store: Store, record: RunRecord, snapshot: SnapshotN
   }
   // The machine went down between the record and the snapshot: what was sent last may be lost.
   if (!isOfThisBoot(record)) throw notOpen(run, 'the server was started anew before its snapshot was taken');
+  // What a helper that was killed had begun to write would be in the snapshot for good.
+  await sweepTemporaryFiles(store.currentDir(client), { again: true });
   await createReadOnlySnapshot(store.currentDir(client), target);
   await syncDirectory(store.snapshotsDir(client));
   await syncPath(target);

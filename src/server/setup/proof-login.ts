@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -10,6 +10,7 @@ import type { Clock } from '../../system/clock.ts';
 import { run } from '../../system/run.ts';
 import { attemptSsh } from '../../system/ssh-attempt.ts';
 import { effectiveSettings, isSshdRunning, portOfRunningSshd, type SshdSettings } from '../../system/sshd.ts';
+import { makeTemporaryDirectory } from '../../system/temporary.ts';
 
 /** A key pair that is made for the proof, in a directory of its own that only root can read. */
 export interface ProofKey {
@@ -21,7 +22,7 @@ export interface ProofKey {
 
 /** Makes a key for the proof, does something with it, and deletes it. */
 export async function withProofKey(action: (key: ProofKey) => Promise<void>): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), 'byteback-proof-'));
+  const directory = await makeTemporaryDirectory(tmpdir(), 'byteback-proof-');
   try {
     const privateKeyFile = join(directory, 'key');
     await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'proof', '-f', privateKeyFile]);
