@@ -125,7 +125,7 @@ async function serverIsAtRest(): Promise<void> {
   await must([
     'sh',
     '-c',
-    'for i in $(seq 200); do pgrep -f snapshot.mjs >/dev/null || exit 0; sleep 0.1; done; exit 1',
+    'for i in $(seq 200); do pgrep -f snapshot[.]mjs >/dev/null || exit 0; sleep 0.1; done; exit 1',
   ]);
 }
 
