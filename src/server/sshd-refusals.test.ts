@@ -63,5 +63,5 @@ test('what is new in the log becomes events, one for each connection, whatever b
 test('a message of the journal with line ends in it is no message of sshd', () => {
   const message = (text: string) => `${JSON.stringify({ MESSAGE: text, __CURSOR: 's=1' })}\n`;
   const failed = 'Failed publickey for byteback from 192.0.2.9 port 1 ssh2';
-  expect(messagesIn(message(failed) + message(`x\n${failed}`) + '{"MESSAGE":[1,2]}\n{"MESS')).toEqual([failed]);
+  expect(messagesIn(`${message(failed)}${message(`x\n${failed}`)}{"MESSAGE":[1,2]}\n{"MESS`)).toEqual([failed]);
 });
