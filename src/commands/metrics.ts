@@ -1,9 +1,7 @@
 import { BaseCommand, Flags } from '../cli/base-command.ts';
-import { serverPaths } from '../config/paths.ts';
 import { BytebackError, reasonOf } from '../errors.ts';
 import { metricsText } from '../report/metrics.ts';
-import { openServer } from '../server/open-server.ts';
-import { readServerStatus } from '../server/status.ts';
+import { readServerStatus, statusSources } from '../server/status.ts';
 import { writeForOthers } from '../server/status-refresh.ts';
 import { version } from '../version.ts';
 
@@ -31,8 +29,7 @@ export class MetricsCommand extends BaseCommand {
   async run() {
     const { flags } = await this.parse(MetricsCommand);
     const { clock } = this.deps;
-    const { config, store } = await openServer(clock);
-    const status = await readServerStatus({ config, store, registryFile: serverPaths.authorizedKeys }, { clock });
+    const status = await readServerStatus(await statusSources(), { clock });
     const text = metricsText(status, { version });
     if (flags.output === undefined) process.stdout.write(text);
     else {

@@ -1,9 +1,7 @@
 import { BaseCommand, Flags } from '../cli/base-command.ts';
-import { serverPaths } from '../config/paths.ts';
 import { BytebackError, reasonOf } from '../errors.ts';
 import { renderPage } from '../report/page/page.ts';
-import { openServer } from '../server/open-server.ts';
-import { lookAtServer } from '../server/status.ts';
+import { lookAtServer, statusSources } from '../server/status.ts';
 import { readPage } from '../server/status-page.ts';
 import { writeForOthers } from '../server/status-refresh.ts';
 
@@ -28,8 +26,7 @@ export class PageCommand extends BaseCommand {
   async run() {
     const { flags } = await this.parse(PageCommand);
     const { clock } = this.deps;
-    const { config, store } = await openServer(clock);
-    const sources = { config, store, registryFile: serverPaths.authorizedKeys };
+    const sources = await statusSources();
     const page = renderPage(await readPage(await lookAtServer(sources, { clock }), sources, { clock }));
     if (flags.output === undefined) process.stdout.write(page);
     else {

@@ -1,9 +1,10 @@
 import { BaseCommand, Flags } from '../cli/base-command.ts';
-import { serverPaths } from '../config/paths.ts';
 import { parsePercent, parseSize, sizeForm } from '../config/units.ts';
 import { BytebackError } from '../errors.ts';
 import { openServer } from '../server/open-server.ts';
 import { prune } from '../server/prune/prune.ts';
+import type { PruneOptions, PruneReport } from '../server/prune/types.ts';
+import { statusSources } from '../server/status.ts';
 import { refreshReports } from '../server/status-refresh.ts';
 import { planText, runText } from './prune-text.ts';
 
@@ -40,19 +41,32 @@ export class PruneCommand extends BaseCommand {
     }),
   };
 
+  /** Whatever becomes of it, page and metrics tell how the store is. */
+  async #prune(options: PruneOptions): Promise<PruneReport> {
+    const { log, clock } = this.deps;
+    try {
+      const { config, store } = await openServer(clock);
+      return await prune(options, { config, store, clock, log });
+    } finally {
+      if (options.mode === 'run' && process.getuid?.() === 0) {
+        const sources = await statusSources().catch(() => undefined);
+        if (sources !== undefined) await refreshReports(sources, { clock, log });
+      }
+    }
+  }
+
   async run() {
     const { flags } = await this.parse(PruneCommand);
     const mode = flags.list ? 'list' : flags['dry-run'] ? 'dry-run' : 'run';
     const order = flags.order === 'age' ? 'age' : 'importance';
     const freeTarget = flags.free === undefined ? undefined : parseTarget(flags.free);
-    const { log, clock } = this.deps;
-    const { config, store } = await openServer(clock);
-    const report = await prune(
-      { mode, order, confirm: flags.confirm, ...(freeTarget === undefined ? {} : { freeTarget }) },
-      { config, store, clock, log },
-    );
-    if (mode === 'run')
-      await refreshReports({ config, store, registryFile: serverPaths.authorizedKeys }, { clock, log });
+    const options = {
+      mode,
+      order,
+      confirm: flags.confirm,
+      ...(freeTarget === undefined ? {} : { freeTarget }),
+    } as const;
+    const report = await this.#prune(options);
     this.print(mode === 'run' ? runText(report, flags.verbose) : planText(report));
     if (report.outcome === 'busy') this.endWith('locked');
     if (report.outcome === 'refused') this.endWith('refused');

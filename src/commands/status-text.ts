@@ -9,12 +9,15 @@ export function serverText(status: ServerStatus, columns: number): string {
   const { store, clients, alerts } = status;
   const now = Date.parse(status.at);
   const usedBytes = store.totalBytes - store.freeBytes;
-  const lines = [
-    ...wrapped(`${store.path}: ${store.inWords}`, columns),
-    `${bar(usedBytes / Math.max(1, store.totalBytes), 32)}  ${sizeInWords(usedBytes)} of ${sizeInWords(store.totalBytes)}, ${sizeInWords(store.freeBytes)} free`,
-    `history ${sizeInWords(store.historyBytes)}, next day's backups about ${sizeInWords(store.nextRunsBytes)}; pruned below ${store.pruneBelowPercent} % free`,
-    '',
-  ];
+  const lines =
+    store.state === 'away'
+      ? [...wrapped(`${store.path}: ${store.inWords}`, columns), '']
+      : [
+          ...wrapped(`${store.path}: ${store.inWords}`, columns),
+          `${bar(usedBytes / Math.max(1, store.totalBytes), 32)}  ${sizeInWords(usedBytes)} of ${sizeInWords(store.totalBytes)}, ${sizeInWords(store.freeBytes)} free`,
+          `history ${sizeInWords(store.historyBytes)}, next day's backups about ${sizeInWords(store.nextRunsBytes)}; pruned below ${store.pruneBelowPercent} % free`,
+          '',
+        ];
   if (alerts.length > 0) {
     for (const { level, client, what, fix } of alerts) {
       const head = level === 'critical' ? 'CRITICAL' : 'warning ';

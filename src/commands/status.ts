@@ -3,13 +3,11 @@ import { type OwnStatus, readOwnStatus } from '../client/status.ts';
 import { loadClientConfig } from '../config/client-config.ts';
 import { clientPaths, serverPaths } from '../config/paths.ts';
 import { findRoles } from '../config/roles.ts';
-import { loadServerConfig } from '../config/server-config.ts';
 import { BytebackError, type ExitName, reasonOf } from '../errors.ts';
 import { watch } from '../output/watch.ts';
 import { type CheckState, checkClient, checkFailed, checkServer, worse } from '../report/check.ts';
 import type { ServerStatus } from '../report/fleet.ts';
-import { readServerStatus, requireRoot } from '../server/status.ts';
-import { openStore } from '../server/store.ts';
+import { readServerStatus, statusSources } from '../server/status.ts';
 import { clientText, serverText } from './status-text.ts';
 
 /** What `byteback status --json` prints. */
@@ -77,10 +75,7 @@ export class StatusCommand extends BaseCommand {
     const roles = await findRoles(paths, serverPaths.serverToml);
     const report: Report = {};
     if (roles.server) {
-      requireRoot();
-      const config = await loadServerConfig();
-      const store = await openStore(config);
-      report.server = await readServerStatus({ config, store, registryFile: serverPaths.authorizedKeys }, { clock });
+      report.server = await readServerStatus(await statusSources(), { clock });
     }
     if (roles.client) report.client = await readOwnStatus(await loadClientConfig(paths), paths, clock);
     return report;

@@ -6,6 +6,8 @@ export const serverPaths = {
   serverToml: '/etc/byteback/server.toml',
   /** What the receiving user may know of server.toml; written by root's helper whenever that file is another one. */
   receiveSettings: '/run/byteback/receive.json',
+  /** The last server.toml that could be read, root's: it holds while a newer one has an error in it. */
+  lastGoodToml: '/var/lib/byteback-server/server.toml',
   authorizedKeys: '/etc/byteback/authorized_keys',
   /** prepare.d and complete.d; before.d and after.d beside them are the client's, where one machine is both. */
   hooksDir: '/etc/byteback/hooks',

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
-import { BytebackError } from '../errors.ts';
+import { BytebackError, type Explanation } from '../errors.ts';
 import { type ClientName, ClientNameSchema } from '../protocol/names.ts';
+import { readLastGood, rememberGood } from './last-good.ts';
 import { serverPaths } from './paths.ts';
 import { parseWindow } from './time-window.ts';
 import { parseTomlText, readIfPresent } from './toml-file.ts';
@@ -40,6 +41,10 @@ export interface ServerConfig {
   readonly webhook?: string;
   /** The same without what is a secret or root's alone; for `openTextOf`. */
   readonly open?: object;
+  /** The names that have a table of their own. */
+  readonly clientTables?: readonly string[];
+  /** What is wrong with server.toml; these are then the last good settings. */
+  readonly problem?: Explanation;
   policyOf(client: ClientName): ClientPolicy;
 }
 
@@ -223,20 +228,69 @@ function withoutSecrets(toml: Toml): Toml {
   } as Toml;
 }
 
+/** server.toml cannot be used. Its words are for those who administer this server, never for a client. */
+export class ServerConfigError extends BytebackError {}
+
 /**
- * Reads `server.toml`.
- * @throws BytebackError (usage) with file, line and key when something is wrong, or when this machine is no server.
+ * Reads `server.toml`. While it has an error in it, the settings that were good hold on, and `problem` says what is wrong: a
+ * typo must not stop the backups of everybody. Root keeps the last good text.
+ * @throws ServerConfigError (usage) with file, line and key when something is wrong and nothing good is known, or when this
+ * machine is no server.
  */
-export async function loadServerConfig(path: string = serverPaths.serverToml): Promise<ServerConfig> {
+export async function loadServerConfig(
+  path: string = serverPaths.serverToml,
+  lastGood: string | undefined = path === serverPaths.serverToml ? serverPaths.lastGoodToml : undefined,
+): Promise<ServerConfig> {
+  const { text, config, problem } = await readPresent(path);
+  if (config !== undefined) {
+    if (lastGood !== undefined) await rememberGood(lastGood, text, path);
+    return config;
+  }
+  const good = lastGood === undefined ? undefined : await readLastGood(lastGood);
+  if (good === undefined) throw problem;
+  try {
+    return { ...parseServerConfig(lastGood ?? path, good), problem: problem.explanation };
+  } catch {
+    // An older version may have known keys that this one does not.
+    throw problem;
+  }
+}
+
+/** Reads `server.toml` as it is now. @throws ServerConfigError as above, whatever was good before. */
+export async function loadPresentServerConfig(path: string = serverPaths.serverToml): Promise<ServerConfig> {
+  const { config, problem } = await readPresent(path);
+  if (config === undefined) throw problem;
+  return config;
+}
+
+type Present =
+  | { readonly text: string; readonly config: ServerConfig; readonly problem?: undefined }
+  | { readonly text: string; readonly config?: undefined; readonly problem: BytebackError };
+
+async function readPresent(path: string): Promise<Present> {
+  try {
+    const text = await requireText(path);
+    return { text, config: parseServerConfig(path, text) };
+  } catch (error) {
+    if (!(error instanceof BytebackError)) throw error;
+    if (error instanceof NoServerError) throw error;
+    return { text: '', problem: new ServerConfigError(error.exit, error.explanation, { cause: error }) };
+  }
+}
+
+/** This machine was never set up as a server: nothing from before can hold. */
+class NoServerError extends ServerConfigError {}
+
+async function requireText(path: string): Promise<string> {
   const text = await readIfPresent(path);
   if (text === undefined) {
-    throw new BytebackError('usage', {
+    throw new NoServerError('usage', {
       what: 'this machine is not set up as a server',
       why: `there is no ${path}`,
       fix: 'run: byteback-setup-server',
     });
   }
-  return parseServerConfig(path, text);
+  return text;
 }
 
 /** The configuration that a text says; `path` is only named in errors. */
@@ -278,6 +332,7 @@ function serverConfigOf(toml: Toml): ServerConfig {
     },
     hasPings: [toml.default, ...Object.values(toml.client ?? {})].some((policy) => policy?.ping !== undefined),
     ...(toml.default?.webhook === undefined ? {} : { webhook: toml.default.webhook }),
+    clientTables: Object.keys(toml.client ?? {}),
     policyOf: (client) => policyFrom({ ...toml.default, ...ownTable(toml.client, client) }),
   };
 }

@@ -44,6 +44,17 @@ export function parseTomlText<const Schema extends v.GenericSchema>(
   const keys: KeyPath = (issue.path ?? []).map((item) => item.key as string | number);
   const line = findKeyLines(text).lineOf(keys);
   const name = keyName(keys);
+  const parts = unquotedName(document, keys);
+  if (parts !== undefined) {
+    const whole = parts.join('.');
+    throw badLine(
+      path,
+      lineOfUnquoted(text, parts) ?? line,
+      `client.${whole}: a name with dots needs quotes`,
+      'without them each dot begins a table of its own',
+      `write it so: [client.${JSON.stringify(whole)}]`,
+    );
+  }
   if (issue.expected === 'never') {
     const known = knownKeys(schema, keys.slice(0, -1));
     const guess = nearest(String(keys.at(-1)), known);
@@ -62,6 +73,46 @@ export function parseTomlText<const Schema extends v.GenericSchema>(
   const isSecret = keys.some((key) => ['smtp', 'ping', 'webhook'].includes(String(key)));
   const value = isPlain(issue.input) && !isKey && !isSecret ? ` = ${escapeName(JSON.stringify(issue.input))}` : '';
   throw badLine(path, line, `${name}${value} is not allowed`, explain(issue));
+}
+
+/**
+ * The parts of a client's name that was written without quotes: `[client.web1.example.net]` is a table in a table in a table. Where
+ * no setting is a table, each table below a client's is meant so.
+ */
+function unquotedName(document: unknown, keys: KeyPath): string[] | undefined {
+  if (keys[0] !== 'client' || keys.length < 3) return undefined;
+  const parts: string[] = [String(keys[1])];
+  let at = (document as { client?: Record<string, unknown> }).client?.[parts[0] ?? ''];
+  for (const key of keys.slice(2)) {
+    const next = isTable(at) ? at[key] : undefined;
+    if (!isTable(next)) break;
+    parts.push(String(key));
+    at = next;
+  }
+  if (parts.length === 1) return undefined;
+  // The name goes on for as long as there is a single table in the table.
+  for (let names = tablesIn(at); names.length === 1; names = tablesIn(at)) {
+    const [name = ''] = names;
+    parts.push(name);
+    at = (at as Record<string, unknown>)[name];
+  }
+  return parts;
+}
+
+function isTable(value: unknown): value is Record<string | number, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
+
+function tablesIn(value: unknown): string[] {
+  return isTable(value) ? Object.keys(value).filter((key) => isTable(value[key])) : [];
+}
+
+/** The first line, from 1, that has these parts one after the other, with nothing but dots, spaces and quotes between them. */
+function lineOfUnquoted(text: string, parts: readonly string[]): number | undefined {
+  const escaped = parts.map((part) => `["']?${part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')}["']?`);
+  const pattern = new RegExp(`(?:^|[.\\s[])${escaped.join('\\s*\\.\\s*')}\\s*(?:[\\].=]|$)`);
+  const at = text.split('\n').findIndex((line) => pattern.test(line.replace(/#.*$/, '')));
+  return at < 0 ? undefined : at + 1;
 }
 
 function badLine(path: string, line: number, what: string, why?: string, fix?: string): BytebackError {

@@ -17,6 +17,7 @@ const EventSchema = v.object({
   what: v.string(),
   why: v.optional(v.string()),
   check: v.optional(v.string()),
+  fix: v.optional(v.string()),
   count: v.optional(v.number()),
 });
 

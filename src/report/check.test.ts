@@ -20,7 +20,7 @@ describe('a server', () => {
       state: 'critical',
       line: expect.stringMatching(/^BYTEBACK CRITICAL - laptop-anna: no backup for 9 days; 1 more \| /),
     });
-    const alerts = [{ level: 'warning', client: null, what: 'a | b\nc', fix: null }] as const;
+    const alerts = [{ id: 'x', level: 'warning', client: null, what: 'a | b\nc', fix: null }] as const;
     expect(checkServer({ ...well, alerts: [...alerts] })).toMatchObject({
       state: 'warning',
       line: expect.stringMatching(/^BYTEBACK WARNING - a \/ b c \| used=[^|\n]*$/),

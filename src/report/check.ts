@@ -34,7 +34,7 @@ export function checkServer({ at, store, clients, alerts }: ServerStatus): Check
     registered && newest !== null ? [Math.max(0, Math.round((Date.parse(at) - Date.parse(newest.at)) / 1000))] : [],
   );
   const figures = [
-    `used=${usedBytes}B;;;0;${store.totalBytes}`,
+    ...(store.state === 'away' ? [] : [`used=${usedBytes}B;;;0;${store.totalBytes}`]),
     `clients=${clients.length};;;0`,
     `overdue=${clients.filter((client) => client.registered && client.overdue).length};;;0`,
     `snapshots=${clients.reduce((sum, client) => sum + client.snapshots, 0)};;;0`,

@@ -11,6 +11,10 @@ const Size = v.pipe(v.number(), v.minValue(0));
 
 /** Something that somebody should look at. */
 export const AlertSchema = v.object({
+  id: v.pipe(
+    v.string(),
+    v.description('which check found it, such as store-read-only; it stays the same from version to version'),
+  ),
   level: v.picklist(['warning', 'critical']),
   client: v.pipe(v.nullable(v.string()), v.description('null when it is about the store')),
   what: v.string(),
@@ -100,8 +104,10 @@ export const StoreStatusSchema = v.object({
   nextRunsBytes: v.pipe(Size, v.description('what the runs of the next day are expected to write')),
   nextRunsFit: v.pipe(v.boolean(), v.description('there is room for them, or history that may go for them')),
   state: v.pipe(
-    v.picklist(['filling', 'full-of-history', 'short']),
-    v.description('full-of-history is how it should be; short: room is missing that pruning does not give'),
+    v.picklist(['filling', 'full-of-history', 'short', 'away']),
+    v.description(
+      'full-of-history is how it should be; short: room is missing that pruning does not give; away: there is no store, and no figure of it',
+    ),
   ),
   inWords: v.string(),
   forecastBytes: v.pipe(Size, v.description('the extra disk that forecasts suppose')),

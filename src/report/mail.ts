@@ -35,6 +35,8 @@ export interface ToldEvent {
   readonly what: string;
   readonly why?: string | undefined;
   readonly check?: string | undefined;
+  /** What to do, where the kind does not say it. */
+  readonly fix?: string | undefined;
   readonly count?: number | undefined;
 }
 
@@ -172,6 +174,8 @@ const kindWords: Readonly<Record<string, string>> = {
   'pruning-waits': 'pruning waits',
   hook: 'hook',
   store: 'the store',
+  health: 'health',
+  state: 'state',
 };
 
 /** What to do next, where the event itself does not say it. */
@@ -206,7 +210,7 @@ function itemOf(event: ToldEvent): Item {
   const { at, kind, client, what, why, check, count } = event;
   const times = count === undefined || count === 1 ? '' : ` · ${numberWords(count)} times`;
   const words = `${kindWords[kind] ?? kind}${check === undefined ? '' : ` (${check})`}`;
-  const fix = fixOf(event);
+  const fix = event.fix ?? fixOf(event);
   return {
     label: `${timeWords(at)} · ${words}${client === undefined ? '' : ` · ${client}`}${times}`,
     what,

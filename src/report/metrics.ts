@@ -20,7 +20,8 @@ export function metricsText(status: ServerStatus, about: { readonly version: str
     for (const { labels = {}, value } of samples)
       parts.push(`byteback_${name}${labelText(labels)} ${valueText(value)}\n`);
   };
-  const store1 = (value: number): Sample[] => [{ labels: { store: store.path }, value }];
+  const isThere = store.state !== 'away';
+  const store1 = (value: number): Sample[] => (isThere ? [{ labels: { store: store.path }, value }] : []);
   const perClient = (value: (client: ClientStatus) => number | null | undefined): Sample[] =>
     clients.flatMap((client) => {
       const one = value(client);
@@ -29,6 +30,9 @@ export function metricsText(status: ServerStatus, about: { readonly version: str
 
   gauge('build_info', 'Always 1; the version is a label.', [{ labels: { version: about.version }, value: 1 }]);
   gauge('status_timestamp_seconds', 'When these metrics were written.', [{ value: now }]);
+  gauge('store_present', '1 when the store is there; without it there is no figure of it.', [
+    { labels: { store: store.path }, value: Number(isThere) },
+  ]);
   gauge('store_size_bytes', 'Size of the store.', store1(store.totalBytes));
   gauge(
     'store_free_bytes',
@@ -56,6 +60,14 @@ export function metricsText(status: ServerStatus, about: { readonly version: str
     { labels: { severity: 'critical' }, value: alerts.filter(({ level }) => level === 'critical').length },
     { labels: { severity: 'warning' }, value: alerts.filter(({ level }) => level === 'warning').length },
   ]);
+  gauge(
+    'finding',
+    'What each check of the health found: how often, by its level.',
+    [...new Map(alerts.map((alert) => [`${alert.id} ${alert.level}`, alert])).values()].map(({ id, level }) => ({
+      labels: { check: id, severity: level },
+      value: alerts.filter((alert) => alert.id === id && alert.level === level).length,
+    })),
+  );
   gauge(
     'client_registered',
     '1 when the client has a key and may send.',

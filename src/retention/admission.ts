@@ -33,6 +33,11 @@ function floorBytes(totalBytes: number, start: number): number {
   return Math.max(reserveBytes(totalBytes), start / 2);
 }
 
+/** What must be free, if need be after pruning, for a run that announces so much to be let in. */
+export function leastFreeBytes(announcedBytes: number, totalBytes: number, startPercent: number): number {
+  return announcedBytes * margin + floorBytes(totalBytes, (totalBytes * startPercent) / 100);
+}
+
 /**
  * Whether a run may begin. One that is much larger than usual may take what room there is, down to where pruning would
  * begin, but nothing is deleted for it unless the admin says so.
@@ -52,6 +57,6 @@ export function judgeRun({
   return {
     verdict: 'make-room',
     aimBytes: needed + start,
-    leastBytes: needed + floorBytes(totalBytes, start),
+    leastBytes: leastFreeBytes(announcedBytes, totalBytes, startPercent),
   };
 }

@@ -11,9 +11,12 @@ export async function afterRun(deps: { config: ServerConfig; store: Store; clock
   await inJournal(async (log) => {
     // Loaded only here: prepare and the end of a transfer need neither.
     const { prune } = await import('./prune/prune.ts');
-    await prune({ mode: 'run', order: 'importance' }, { config, store, clock, log });
-    const { refreshReports } = await import('./status-refresh.ts');
-    await refreshReports({ config, store, registryFile: serverPaths.authorizedKeys }, { clock, log });
+    try {
+      await prune({ mode: 'run', order: 'importance' }, { config, store, clock, log });
+    } finally {
+      const { refreshReports } = await import('./status-refresh.ts');
+      await refreshReports({ config, store, registryFile: serverPaths.authorizedKeys }, { clock, log });
+    }
   });
 }
 

@@ -2,7 +2,7 @@ import { lstat, readdir } from 'node:fs/promises';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { serverPaths } from '../config/paths.ts';
-import { loadServerConfig, type ServerConfig } from '../config/server-config.ts';
+import { loadPresentServerConfig, loadServerConfig, type ServerConfig } from '../config/server-config.ts';
 import { BytebackError } from '../errors.ts';
 import type { Check, Verdict } from '../findings.ts';
 import { findingsIn } from '../hooks/hook-findings.ts';
@@ -12,6 +12,7 @@ import { isMissing } from '../system/files.ts';
 import type { Log } from '../system/log.ts';
 import { isSystemdRunning } from '../system/systemd.ts';
 import { isOlder, type KnownProgram, programVersion } from '../system/versions.ts';
+import { verdictOf } from './health/checks.ts';
 import { checkMail } from './post/check.ts';
 import { readRegistry, strangeLines } from './registry.ts';
 import { proveSandbox } from './sandbox/prove.ts';
@@ -24,8 +25,8 @@ import type { Step } from './setup/step.ts';
 import { sudoersStep } from './setup/sudoers.ts';
 import { reportTimerStep, scrubTimerStep, timerStep } from './setup/timer.ts';
 import { installationStep, userStep } from './setup/user.ts';
-import { readServerStatus } from './status.ts';
-import { listClientNames, openStore, storeAt } from './store.ts';
+import { lookAtServer, statusSources } from './status.ts';
+import { listClientNames, openStore } from './store.ts';
 
 /** What the checks of a server need. */
 export interface DoctorDeps {
@@ -84,12 +85,12 @@ export function serverChecks({ log, clock }: DoctorDeps): Check[] {
     { area: 'hooks', look: checkHooks },
     { area: 'mail', look: withConfig((config) => checkMail(config, clock)) },
     { area: 'places', look: withConfig(checkPlaces) },
-    { area: 'clients', look: withConfig((config) => checkClients(config, clock)) },
+    { area: 'health', look: withConfig(() => checkHealth(clock)) },
   ];
 }
 
 async function checkConfiguration(): Promise<Verdict> {
-  const { store, user } = await loadServerConfig();
+  const { store, user } = await loadPresentServerConfig();
   return checkStep(configurationStep(store, user), serverPaths.serverToml);
 }
 
@@ -258,34 +259,12 @@ async function whatIsWrongAt(path: string, uid: number | undefined, mode: number
   }
 }
 
-async function checkClients(config: ServerConfig, clock: Clock): Promise<Verdict[]> {
-  const store = await openStore(config);
-  const { clients, store: space } = await readServerStatus(
-    { config, store, registryFile: serverPaths.authorizedKeys },
-    { clock },
-  );
-  const freePercent = (100 * space.freeBytes) / Math.max(1, space.totalBytes);
-  const full: Verdict[] =
-    freePercent < space.pruneBelowPercent
-      ? [
-          {
-            state: 'warning',
-            what: `only ${freePercent.toFixed(1)} % of the store are free`,
-            why: `pruning begins below ${space.pruneBelowPercent} %, and has not made room yet`,
-            fix: 'byteback-prune --dry-run',
-          },
-        ]
-      : [];
-  const late = clients
-    .filter(({ overdue, registered }) => overdue && registered)
-    .map(
-      ({ name, newest }): Verdict => ({
-        state: 'warning',
-        what: `${name} is overdue`,
-        why: `its newest snapshot is ${newest?.name}, in ${storeAt(config.store).snapshotsDir(name)}`,
-        fix: `on ${name}: byteback doctor`,
-      }),
-    );
+/** The same health that status, the metrics, the page and the mails tell. What is critical keeps byteback from working. */
+async function checkHealth(clock: Clock): Promise<Verdict[]> {
+  const { status, health } = await lookAtServer(await statusSources(), { clock });
+  const { clients, store } = status;
   const count = clients.filter(({ registered }) => registered).length;
-  return [`${count} registered, ${freePercent.toFixed(0)} % of the store free`, ...full, ...late];
+  const free = Math.round((100 * store.freeBytes) / Math.max(1, store.totalBytes));
+  const well = store.state === 'away' ? [] : [`${count} registered, ${free} % of the store free`];
+  return [...well, ...health.map(verdictOf)];
 }

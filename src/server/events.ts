@@ -29,6 +29,8 @@ export const ServerEventSchema = v.object({
   check: v.optional(Text),
   /** Where somebody who was refused came from. */
   address: v.optional(Text),
+  /** What to do, where the kind does not say it. */
+  fix: v.optional(Text),
   /** How many alike this line stands for: those that came too fast for a line each. 1 when it is missing. */
   count: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
 });
@@ -77,6 +79,10 @@ export async function readEvents(
       await writeCounters(store, settled.counters);
     }
     return settled.counters;
+  }).catch(async (error: unknown) => {
+    // On a disk that is full or read-only nothing can be locked or written down: what is there is told all the same.
+    if (!['EROFS', 'ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return await readCounters(store);
   });
   const lines = [...(await readLines(olderFile(store))), ...(await readLines(eventsFile(store)))];
   if (uncounted) lines.push(...due(counters, undefined).write);

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import * as v from 'valibot';
+import { ServerConfigError } from '../config/server-config.ts';
 import { BytebackError, reasonOf } from '../errors.ts';
 import { escapeName } from '../protocol/file-name.ts';
 import { type Failure, maxMessageBytes, noRequest, onTheWire } from '../protocol/messages.ts';
@@ -114,9 +115,19 @@ const onlyRefused: Failure = {
   fix: 'ask who runs the server: byteback events tells the reason there',
 };
 
+/** What server.toml holds, and what is wrong with it, is the admin's and no client's. */
+const notServing: Failure = {
+  ok: false,
+  exit: 'refused',
+  what: 'the server cannot serve anybody now',
+  why: 'its own settings cannot be used',
+  fix: 'ask who runs the server: byteback doctor tells the reason there',
+};
+
 /** A failure as it travels. What is no explained failure is a bug; its reason stays on the server. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof Refusal && !error.told) return onlyRefused;
+  if (error instanceof ServerConfigError) return notServing;
   if (!(error instanceof BytebackError)) {
     return { ok: false, exit: 'bug', what: 'byteback failed on the server', why: shortText(reasonOf(error)) };
   }

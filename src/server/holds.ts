@@ -1,11 +1,12 @@
-import { readFile } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { BytebackError, reasonOf } from '../errors.ts';
+import { BytebackError } from '../errors.ts';
 import { type ClientName, ClientNameSchema } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
-import { isMissing, writeFileAtomically } from '../system/files.ts';
+import { writeFileAtomically } from '../system/files.ts';
 import { tryLock } from '../system/lock.ts';
+import { readStateFile } from '../system/state-file.ts';
 import type { Store } from './store.ts';
 
 const Time = v.pipe(v.string(), v.isoTimestamp());
@@ -36,23 +37,55 @@ function holdsFile(store: Store): string {
   return join(store.stateDir, 'holds.json');
 }
 
-/** @throws BytebackError bug when the file is damaged: nothing may be pruned as if nothing were held. */
-export async function readHolds(store: Store): Promise<Holds> {
+/** The same once more, elsewhere: a file that is gone must not mean that nothing is held. No client's name begins with a dot. */
+function copyFile(store: Store): string {
+  return join(store.clientsDir, '.holds.json');
+}
+
+/** What is held, and where it is known from. */
+export type KnownHolds = Holds & {
+  /** Set when the file is gone or damaged and this is its copy: pruning is refused until the admin has looked. */
+  readonly lost?: string;
+};
+
+const nothing: Holds = { format: 1, holds: [], paused: [], allowGrowth: [] };
+
+/** @throws BytebackError refused when neither the file nor its copy can be read: nothing may be pruned as if nothing were held. */
+export async function readHolds(store: Store): Promise<KnownHolds> {
   const path = holdsFile(store);
-  try {
-    return v.parse(HoldsSchema, JSON.parse(await readFile(path, 'utf8')));
-  } catch (error) {
-    if (isMissing(error)) return { format: 1, holds: [], paused: [], allowGrowth: [] };
-    throw new BytebackError(
-      'refused',
-      {
-        what: 'cannot tell which snapshots are held',
-        why: `${path}: ${reasonOf(error)}`,
-        fix: `mend that file, or move it away if nothing was held: mv ${path} ${path}.damaged`,
-      },
-      { cause: error },
-    );
-  }
+  const file = await readStateFile(path, HoldsSchema, 1);
+  if (file.kind === 'ok') return file.value;
+  const copy = file.kind === 'newer' ? file : await readStateFile(copyFile(store), HoldsSchema, 1);
+  if (copy.kind === 'gone' && file.kind === 'gone') return nothing;
+  const why = file.kind === 'gone' ? 'it is gone' : file.why;
+  if (copy.kind === 'ok') return { ...copy.value, lost: `${path}: ${why}` };
+  throw new BytebackError('refused', {
+    what: 'cannot tell which snapshots are held',
+    why: `${path}: ${why}`,
+    fix:
+      file.kind === 'newer'
+        ? 'install that version of byteback again'
+        : `mend that file, or move it away if nothing was held: mv ${path} ${path}.damaged`,
+  });
+}
+
+/** Why nothing may be pruned while the record of what is held is lost, and what to do. */
+export function whyLost(store: Store, lost: string): string {
+  return `what is held is known from a copy only: ${lost}; when the copy is right: cp ${copyFile(store)} ${holdsFile(store)}`;
+}
+
+/** Makes the copy where an older version has made none. */
+export async function keepCopyOfHolds(store: Store): Promise<void> {
+  const file = await readStateFile(holdsFile(store), HoldsSchema, 1);
+  const there = await lstat(copyFile(store)).then(
+    () => true,
+    () => false,
+  );
+  if (file.kind === 'ok' && !there) await writeHolds(copyFile(store), file.value);
+}
+
+async function writeHolds(path: string, holds: Holds): Promise<void> {
+  await writeFileAtomically(path, `${JSON.stringify(holds, null, 2)}\n`, { mode: 0o600 });
 }
 
 /** Changes what is held, one writer at a time. */
@@ -63,10 +96,12 @@ export async function changeHolds(
 ): Promise<Holds> {
   const lock = await patientLock(join(store.stateDir, 'holds.lock'), clock);
   try {
-    const before = await readHolds(store);
+    const { lost, ...before } = await readHolds(store);
     const after = change(before);
     if (after === undefined) return before;
-    await writeFileAtomically(holdsFile(store), `${JSON.stringify(after, null, 2)}\n`, { mode: 0o600 });
+    await writeHolds(copyFile(store), after);
+    // One that is lost comes back by the admin's hand alone: until then pruning is refused.
+    if (lost === undefined) await writeHolds(holdsFile(store), after);
     return after;
   } finally {
     await lock.release();

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { reasonOf } from '../errors.ts';
@@ -6,6 +6,7 @@ import { emptyHistory, type History } from '../retention/history.ts';
 import { appendLines } from '../system/append-lines.ts';
 import { isMissing, writeFileAtomically } from '../system/files.ts';
 import type { Log } from '../system/log.ts';
+import { putAside, readStateFile } from '../system/state-file.ts';
 import type { Store } from './store.ts';
 
 const Bytes = v.pipe(v.number(), v.finite());
@@ -81,18 +82,33 @@ function stateFile(store: Store): string {
   return join(ledgerDir(store), 'state.json');
 }
 
-/** Reads what is remembered; a damaged file is put aside and said, and everything measured anew. */
+/** Reads what is remembered. One that is damaged counts as nothing, and everything is measured anew; a prune puts it aside. */
 export async function readLedger(store: Store, log: Log): Promise<Ledger> {
   const path = stateFile(store);
-  try {
-    const { clock, settings, clients } = v.parse(StateSchema, JSON.parse(await readFile(path, 'utf8')));
+  const read = await readStateFile(path, StateSchema, 1).catch((error: unknown) => {
+    return { kind: 'damaged', why: reasonOf(error) } as const;
+  });
+  if (read.kind === 'ok') {
+    const { clock, settings, clients } = read.value;
     return { clock, ...(settings === undefined ? {} : { settings }), clients: clients as Ledger['clients'] };
+  }
+  if (read.kind !== 'gone') log.warn(`the ledger is damaged and begun anew: ${path}: ${read.why}`);
+  return { clock: {}, clients: {} };
+}
+
+/** Puts a damaged ledger aside before a new one is written. @returns where it is, or undefined when it is whole. */
+export async function putDamagedLedgerAside(store: Store, now: Date): Promise<string | undefined> {
+  const read = await readStateFile(stateFile(store), StateSchema, 1);
+  return read.kind === 'damaged' || read.kind === 'newer' ? await putAside(stateFile(store), now) : undefined;
+}
+
+/** When a prune last wrote down what it saw; undefined before the first. */
+export async function ledgerWrittenAt(store: Store): Promise<Date | undefined> {
+  try {
+    return (await stat(stateFile(store))).mtime;
   } catch (error) {
-    if (!isMissing(error)) {
-      log.warn(`the ledger is damaged and begun anew, the old one is beside it: ${path}: ${reasonOf(error)}`);
-      await rename(path, `${path}.damaged`).catch((reason: unknown) => log.debug(reasonOf(reason)));
-    }
-    return { clock: {}, clients: {} };
+    if (isMissing(error)) return undefined;
+    throw error;
   }
 }
 

@@ -16,11 +16,11 @@ const mostEvents = 200;
 /** Gathers all that the page shows; changes nothing. */
 export async function readPage(
   { status, snapshots, ledger, events }: Looked,
-  { config, store }: StatusSources,
+  { config, store, away }: StatusSources,
   { clock }: { clock: Clock },
 ): Promise<PageModel> {
-  const plan = await planOf({ config, store }, clock);
-  const space = await readSpaceHistory(store);
+  const plan = away === undefined ? await planOf({ config, store }, clock) : { refused: away };
+  const space = away === undefined ? await readSpaceHistory(store).catch(() => []) : [];
   const decisions = 'refused' in plan ? [] : plan.decisions;
   const going = decisions.filter(({ verdict }) => verdict === 'pruned');
   const keyOf = (client: string, snapshot: string) => `${client} ${snapshot}`;
@@ -50,7 +50,8 @@ export async function readPage(
         return [client, told];
       }),
     ),
-    space: [...space, { at: status.at, totalBytes, freeBytes, historyBytes }],
+    // A store that is away has no figures.
+    space: status.store.state === 'away' ? space : [...space, { at: status.at, totalBytes, freeBytes, historyBytes }],
     events: events
       .slice(-mostEvents)
       .toReversed()

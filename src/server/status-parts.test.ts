@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { alertsOf } from '../../test/helpers/health-facts.ts';
 import type { ClientName } from '../protocol/names.ts';
 import type { ClientStatus, StoreStatus } from '../report/fleet.ts';
-import { alertsOf } from './status-alerts.ts';
 import { whoseJail } from './status-running.ts';
 import { type SpacePoint, thinned } from './status-space.ts';
 import { tellSpace } from './status-words.ts';
@@ -13,6 +13,7 @@ const facts = {
   freeBytes: 90 * gib,
   startPercent: 5,
   historyBytes: 500 * gib,
+  prunableBytes: 500 * gib,
   nextRunsBytes: 20 * gib,
   thinned: true,
   metadataShort: false,
@@ -47,6 +48,20 @@ test.each([
     'short',
     true,
     'short of room: 99 % used, and pruning has not freed enough; next backups fit',
+  ],
+  [
+    'full of protected history: each run is refused',
+    { freeBytes: 40 * gib, prunableBytes: 0, nextRunsBytes: 20 * gib },
+    'short',
+    false,
+    'short of room: 96 % used, and all of its history is protected; next backups do NOT fit',
+  ],
+  [
+    'full, and little may go',
+    { freeBytes: 20 * gib, prunableBytes: 10 * gib, nextRunsBytes: 20 * gib },
+    'short',
+    false,
+    'short of room: 98 % used, and little of its history may be pruned; next backups do NOT fit',
   ],
   [
     'metadata',

@@ -20,7 +20,12 @@ export async function refreshReports(
     const looked = await lookAtServer(sources, { clock });
     const { at, store: space } = looked.status;
     const { totalBytes, freeBytes, historyBytes } = space;
-    await recordSpace(store, { at, totalBytes, freeBytes, historyBytes });
+    // A store that takes nothing more is told by the page and the metrics all the same.
+    if (space.state !== 'away') {
+      await recordSpace(store, { at, totalBytes, freeBytes, historyBytes }).catch((error: unknown) =>
+        log.warn(`the space is not recorded: ${reasonOf(error)}`),
+      );
+    }
     if (config.metricsOutput !== undefined) {
       const { metricsText } = await import('../report/metrics.ts');
       await writeForOthers(config.metricsOutput, metricsText(looked.status, { version }));

@@ -1,11 +1,13 @@
 import type { StoreStatus } from '../report/fleet.ts';
+import { leastFreeBytes } from '../retention/admission.ts';
 
 /** What decides how the state of a store is told. */
 export interface StoreFacts {
   readonly totalBytes: number;
   readonly freeBytes: number;
   readonly startPercent: number;
-  readonly historyBytes: number;
+  /** What pruning may still free: history that nothing protects. */
+  readonly prunableBytes: number;
   readonly nextRunsBytes: number;
   /** Something had to be pruned for room already. */
   readonly thinned: boolean;
@@ -19,10 +21,13 @@ type Told = Pick<StoreStatus, 'state' | 'nextRunsFit' | 'inWords'>;
  * whether what comes next has room.
  */
 export function tellSpace(facts: StoreFacts): Told {
-  const { totalBytes, freeBytes, startPercent, historyBytes, nextRunsBytes, thinned, metadataShort } = facts;
+  const { totalBytes, freeBytes, startPercent, prunableBytes, nextRunsBytes, thinned, metadataShort } = facts;
   const used = `${Math.round((100 * (totalBytes - freeBytes)) / Math.max(1, totalBytes))} %`;
-  const fitNow = freeBytes >= nextRunsBytes;
-  const nextRunsFit = fitNow || freeBytes + historyBytes >= nextRunsBytes;
+  const reachableBytes = freeBytes + prunableBytes;
+  // Then each run is refused, whatever the next ones are expected to write.
+  const stuck = reachableBytes < leastFreeBytes(nextRunsBytes, totalBytes, startPercent);
+  const fitNow = !stuck && freeBytes >= nextRunsBytes;
+  const nextRunsFit = fitNow || (!stuck && reachableBytes >= nextRunsBytes);
   const next = fitNow
     ? 'next backups fit'
     : nextRunsFit
@@ -32,6 +37,10 @@ export function tellSpace(facts: StoreFacts): Told {
   const low = freeBytes < (totalBytes * startPercent) / 200;
   if (metadataShort) {
     return { state: 'short', nextRunsFit, inWords: `short of room for metadata, ${used} of the space used; ${next}` };
+  }
+  if (stuck && reachableBytes >= nextRunsBytes) {
+    const why = prunableBytes > 0 ? 'little of its history may be pruned' : 'all of its history is protected';
+    return { state: 'short', nextRunsFit, inWords: `short of room: ${used} used, and ${why}; ${next}` };
   }
   if (low || !nextRunsFit) {
     return {

@@ -1,7 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import * as v from 'valibot';
-import type { ServerConfig } from '../config/server-config.ts';
-import { BytebackError } from '../errors.ts';
+import { serverPaths } from '../config/paths.ts';
+import { loadServerConfig, type ServerConfig } from '../config/server-config.ts';
+import { BytebackError, reasonOf } from '../errors.ts';
 import type { ClientName, SnapshotName } from '../protocol/names.ts';
 import { type RunRecord, RunRecordSchema } from '../protocol/run-record.ts';
 import type { ClientStatus, Running, ServerStatus, StoreStatus } from '../report/fleet.ts';
@@ -10,6 +11,12 @@ import type { Clock } from '../system/clock.ts';
 import { isMissing } from '../system/files.ts';
 import { silentLog } from '../system/log.ts';
 import { readEvents, type ServerEvent } from './events.ts';
+import type { HealthFinding } from './health/check.ts';
+import { alertOf, healthOf } from './health/checks.ts';
+import { lookAtClock } from './health/clock.ts';
+import { collectGround, fact, lookAtConfig, lookAtPlaces, valueOr } from './health/collect.ts';
+import type { Fact } from './health/facts.ts';
+import { prunableBytes } from './health/prunable.ts';
 import { type Holds, readHolds } from './holds.ts';
 import { type Ledger, readLedger } from './ledger.ts';
 import { longestSilenceMs, rhythmOf } from './overdue.ts';
@@ -18,10 +25,9 @@ import { forecastInWords, readForecast, type StoreForecast } from './prune/forec
 import { readSpace, type Space } from './prune/space.ts';
 import { entriesOf, readRegistry } from './registry.ts';
 import { readClientState } from './runs/client-state.ts';
-import { alertsOf } from './status-alerts.ts';
 import { findTransfers, type JailedTransfer } from './status-running.ts';
 import { tellSpace } from './status-words.ts';
-import type { Store } from './store.ts';
+import { openStore, type Store, storeAt } from './store.ts';
 
 const hourMs = 3_600_000;
 
@@ -49,19 +55,40 @@ export interface StatusSources {
   readonly config: ServerConfig;
   readonly store: Store;
   readonly registryFile: string;
+  /** Why there is no store at that place; undefined when it is there. */
+  readonly away?: string;
 }
 
 /** A status, and what it was made from, for those that show more of it. */
 export interface Looked {
   readonly status: ServerStatus;
+  readonly health: readonly HealthFinding[];
   readonly snapshots: ReadonlyMap<ClientName, readonly StoredSnapshot[]>;
   readonly ledger: Ledger;
   readonly events: readonly ServerEvent[];
 }
 
 /**
- * Looks at everything that a server holds; changes nothing. Needs root.
- * @throws BytebackError usage when it may not look, or the registry's errors.
+ * This machine as a server, whether or not its store is there: that it is away is what a look has to tell.
+ * @throws BytebackError when it is no server, or the caller is not root.
+ */
+export async function statusSources(): Promise<StatusSources> {
+  requireRoot();
+  const config = await loadServerConfig();
+  const sources = { config, store: storeAt(config.store), registryFile: serverPaths.authorizedKeys };
+  try {
+    await openStore(config);
+    return sources;
+  } catch (error) {
+    const { what, why } =
+      error instanceof BytebackError ? error.explanation : { what: reasonOf(error), why: undefined };
+    return { ...sources, away: why === undefined ? what : `${what}: ${why}` };
+  }
+}
+
+/**
+ * Looks at everything that a server holds; changes nothing. What cannot be read is a finding, and hides nothing else. Needs root.
+ * @throws BytebackError usage when it may not look.
  */
 export async function readServerStatus(sources: StatusSources, deps: { clock: Clock }): Promise<ServerStatus> {
   return (await lookAtServer(sources, deps)).status;
@@ -69,34 +96,50 @@ export async function readServerStatus(sources: StatusSources, deps: { clock: Cl
 
 /** The same, with what it was made from. */
 export async function lookAtServer(
-  { config, store, registryFile }: StatusSources,
+  { config, store, registryFile, away }: StatusSources,
   { clock }: { clock: Clock },
 ): Promise<Looked> {
   const now = clock.now();
-  const { startPercent } = config.prune;
-  const [space, snapshots, holds, registry, forecast, ledger, transfers, events] = await Promise.all([
-    readSpace(store.root, startPercent, { sync: false }),
-    readSnapshots(store),
-    readHolds(store),
-    readRegistry(registryFile),
-    readForecast({ config, store, clock, log: silentLog }),
-    readLedger(store, silentLog),
-    findTransfers(store),
-    // What happened is only told; that it cannot be read hides nothing else.
-    readEvents(store, { since: new Date(now.getTime() - eventsShownMs), now }).catch(() => []),
-  ]);
-  const registered = new Set(entriesOf(registry).flatMap((entry) => (entry.role === 'client' ? [entry.name] : [])));
+  const nowMs = now.getTime();
+  const inStore = <T>(look: () => Promise<T>): Promise<Fact<T>> | Fact<T> =>
+    away === undefined ? fact(look) : { skipped: true };
+  const [space, snapshotsRead, holdsRead, registry, forecastRead, ledger, transfers, eventsRead, ground] =
+    await Promise.all([
+      inStore(() => readSpace(store.root, config.prune.startPercent, { sync: false })),
+      inStore(() => readSnapshots(store)),
+      inStore(() => readHolds(store)),
+      fact(() => readRegistry(registryFile)),
+      inStore(() => readForecast({ config, store, clock, log: silentLog })),
+      away === undefined ? readLedger(store, silentLog) : { clock: {}, clients: {} },
+      away === undefined ? findTransfers(store).catch(() => []) : [],
+      inStore(() => readEvents(store, { since: new Date(nowMs - eventsShownMs), now })),
+      collectGround(store, away === undefined),
+    ]);
+  const snapshots = valueOr<ReadonlyMap<ClientName, readonly StoredSnapshot[]>>(snapshotsRead, new Map());
+  const holds = valueOr<Holds>(holdsRead, { format: 1, holds: [], paused: [], allowGrowth: [] });
+  const forecast = valueOr<StoreForecast>(forecastRead, { extraBytes: 0, clients: [] });
+  const entries = 'value' in registry ? entriesOf(registry.value) : [];
+  const registered = new Set(entries.flatMap((entry) => (entry.role === 'client' ? [entry.name] : [])));
   const names = [...new Set([...registered, ...snapshots.keys()])].toSorted();
   const seen: Seen = { config, store, registered, snapshots, holds, forecast, transfers, now };
-  const clients = await Promise.all(names.map((name) => statusOf(name, seen)));
-  const told = tellStore(config, store, { space, ledger, forecast }, now);
-  const status = {
-    at: now.toISOString(),
-    store: told,
-    clients,
-    alerts: alertsOf({ store: told, clients, events }, now.getTime()),
-  };
-  return { status, snapshots, ledger, events };
+  const clients = await fact(() => Promise.all(names.map((name) => statusOf(name, seen))));
+  const told = 'value' in space ? tellStore({ ...seen, space: space.value, ledger }) : tellNoStore(seen, away ?? space);
+  const clock_ = lookAtClock(snapshots, ledger, nowMs);
+  const health = healthOf(
+    {
+      ...ground,
+      config: { value: lookAtConfig(config, names) },
+      store: { value: { away: away ?? null } },
+      space: 'value' in space ? { value: told } : space,
+      clients: [snapshotsRead, holdsRead, registry].find((read) => 'unreadable' in read) ?? clients,
+      places: 'unreadable' in registry ? registry : await inStore(() => lookAtPlaces(store, [...registered])),
+      clock: { value: clock_ },
+      events: eventsRead,
+    },
+    nowMs,
+  );
+  const status = { at: now.toISOString(), store: told, clients: valueOr(clients, []), alerts: health.map(alertOf) };
+  return { status, health, snapshots, ledger, events: valueOr(eventsRead, []) };
 }
 
 /** What is known of all clients. */
@@ -160,13 +203,9 @@ function runningOf({ kind, doneBytes, ageMs }: JailedTransfer, open: RunRecord |
   };
 }
 
-function tellStore(
-  config: ServerConfig,
-  store: Store,
-  { space, ledger, forecast }: { space: Space; ledger: Ledger; forecast: StoreForecast },
-  now: Date,
-): StoreStatus {
-  const { startPercent, stopPercent } = config.prune;
+function tellStore(seen: Seen & { space: Space; ledger: Ledger }): StoreStatus {
+  const { config, space, ledger, holds, forecast, now } = seen;
+  const { startPercent } = config.prune;
   const histories = Object.values(ledger.clients).map(({ history }) => history);
   const historyBytes = forecast.clients.reduce((sum, client) => sum + client.historyBytes, 0);
   const need = expectedNeedBytes(
@@ -181,10 +220,31 @@ function tellStore(
   };
   const { metadataShort } = space;
   const thinned = histories.some((history) => history.thinned);
+  const prunable = prunableBytes(ledger, holds, config, now.getTime());
+  return {
+    ...withoutFigures(seen),
+    ...facts,
+    ...tellSpace({ ...facts, startPercent, thinned, metadataShort, prunableBytes: prunable }),
+  };
+}
+
+/** A store that is not there, or whose room cannot be read. */
+function tellNoStore(seen: Seen, why: string | Fact<unknown>): StoreStatus {
+  const reason = typeof why === 'string' ? why : 'unreadable' in why ? why.unreadable : 'it is not there';
+  return { ...withoutFigures(seen), state: 'away', inWords: `not there: ${reason}` };
+}
+
+function withoutFigures({ config, store, forecast }: Seen): StoreStatus {
+  const { startPercent, stopPercent } = config.prune;
   return {
     path: store.root,
-    ...facts,
-    ...tellSpace({ ...facts, startPercent, thinned, metadataShort }),
+    totalBytes: 0,
+    freeBytes: 0,
+    historyBytes: 0,
+    nextRunsBytes: 0,
+    nextRunsFit: false,
+    state: 'away',
+    inWords: '',
     pruneBelowPercent: startPercent,
     pruneUntilPercent: stopPercent,
     forecastBytes: forecast.extraBytes,

@@ -9,8 +9,8 @@ import type { PageModel, PageSnapshot } from '../../src/report/page/model.ts';
 import { emptyHistory, type History, historyBytes, recordDeletion, recordRun } from '../../src/retention/history.ts';
 import { makePlan, planDeletions } from '../../src/retention/plan.ts';
 import type { Client, Hold, Snapshot } from '../../src/retention/types.ts';
-import { alertsOf } from '../../src/server/status-alerts.ts';
 import { tellSpace } from '../../src/server/status-words.ts';
+import { alertsOf } from './health-facts.ts';
 
 const dayMs = 86_400_000;
 const gib = 1024 ** 3;
@@ -150,7 +150,7 @@ export function exampleFleet(now: number = exampleNow): PageModel {
     store: {
       path: '/byteback',
       ...facts,
-      ...tellSpace({ ...facts, startPercent: 5, thinned: true, metadataShort: false }),
+      ...tellSpace({ ...facts, prunableBytes: history, startPercent: 5, thinned: true, metadataShort: false }),
       pruneBelowPercent: 5,
       pruneUntilPercent: 10,
       forecastBytes: 100e9,
@@ -332,7 +332,7 @@ export function hostileFleet(now: number = exampleNow): PageModel {
         newest: client.newest === null ? null : { ...client.newest, name: bad(at + 3) },
         holds: [{ snapshot: bad(at), reason: bad(at + 5), since: bad(at + 6), by: 'admin' }],
       })),
-      alerts: hostileTexts.map((text) => ({ level: 'critical', client: text, what: text, fix: text })),
+      alerts: hostileTexts.map((text) => ({ id: 'x', level: 'critical', client: text, what: text, fix: text })),
     },
     snapshots: new Map(
       [...fleet.snapshots].map(([client, its]) => [

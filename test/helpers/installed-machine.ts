@@ -104,6 +104,7 @@ async function forgetByteback(scratch: string): Promise<void> {
     ...['backup', 'prune', 'report', 'scrub'].map((chore) => `/etc/cron.d/byteback-${chore}`),
     '/var/spool/byteback',
     '/run/byteback',
+    '/var/lib/byteback-server',
     '/byteback',
     scratch,
   ]) {

@@ -11,9 +11,11 @@ import { alertPayload, pingAddress, runPayload } from '../../report/webhooks.ts'
 import { ageWords } from '../../report/words.ts';
 import { isMissing } from '../../system/files.ts';
 import { readEvents, recordEvent, type ServerEvent } from '../events.ts';
+import type { HealthFinding } from '../health/check.ts';
 import { findOverdue } from '../overdue.ts';
 import { listClientNames, type Store } from '../store.ts';
 import { isThrowAway } from '../throw-away-client.ts';
+import { newFindings } from './health.ts';
 import type { Post, PostState } from './spool.ts';
 
 const minuteMs = 60_000;
@@ -37,6 +39,8 @@ export interface CollectDeps {
   readonly registryFile: string;
   readonly server: string;
   readonly now: Date;
+  /** What the health of the server is; without it only events are told. */
+  readonly health?: () => Promise<readonly HealthFinding[]>;
   /** Writes an event down; a dry run does not. */
   readonly record?: (event: ServerEvent) => Promise<void>;
 }
@@ -80,6 +84,9 @@ export async function collect(before: PostState, deps: CollectDeps): Promise<{ m
     };
   }
   state.overdue = await watchOverdue(before.overdue, { ...deps, record });
+  const found = newFindings((await deps.health?.()) ?? [], before.health ?? {}, now);
+  state.health = found.told;
+  for (const event of found.events) await record(event);
   // A cursor from a time to come was written before the clock was set back.
   const since = new Date(Math.min(Date.parse(before.events), now.getTime() + minuteMs));
   const read = await readEvents(store, { since, now });
@@ -93,7 +100,7 @@ export async function collect(before: PostState, deps: CollectDeps): Promise<{ m
 
 /** An event that could not be written, on a full disk say, is told all the same. */
 function isSame(one: ServerEvent, other: ServerEvent): boolean {
-  return one.at === other.at && one.kind === other.kind && one.client === other.client;
+  return one.at === other.at && one.kind === other.kind && one.client === other.client && one.check === other.check;
 }
 
 function pingOf(address: string, signal: 'start' | 'success' | 'fail'): Made {
@@ -200,7 +207,7 @@ async function watchOverdue(before: PostState['overdue'], deps: RecordingDeps): 
 }
 
 /** What every prune finds again is told daily. */
-const repeatedKinds = new Set(['pruning-waits', 'clock']);
+const repeatedKinds = new Set(['pruning-waits', 'clock', 'state']);
 
 function withoutRepeats(events: readonly ServerEvent[], before: Readonly<Record<string, string>>) {
   const seldom: Record<string, string> = { ...before };

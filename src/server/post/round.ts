@@ -7,9 +7,11 @@ import { isMissing } from '../../system/files.ts';
 import { tryLock } from '../../system/lock.ts';
 import type { Log } from '../../system/log.ts';
 import type { ServerEvent } from '../events.ts';
+import type { HealthFinding } from '../health/check.ts';
 import type { Store } from '../store.ts';
 import { alertsFor, collect, type Made } from './collect.ts';
 import { type Drained, drain } from './drain.ts';
+import { newFindings } from './health.ts';
 import { againOf, enqueue, lockOf, openSpool, type PostState, readState, writeState } from './spool.ts';
 
 export interface RoundDeps {
@@ -22,6 +24,8 @@ export interface RoundDeps {
   readonly server: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** What the health of the server is; without it only events are told. */
+  readonly health?: () => Promise<readonly HealthFinding[]>;
   /** Writes an event down; a dry run does not. */
   readonly record?: (event: ServerEvent) => Promise<void>;
 }
@@ -88,12 +92,17 @@ export async function look(before: PostState, deps: RoundDeps, now: Date): Promi
   try {
     store = await deps.openStore();
   } catch (error) {
-    return storeIsAway(before, reasonOf(error), deps, now);
+    return await storeIsAway(before, reasonOf(error), deps, now);
   }
   return collect(before, { ...deps, store, now });
 }
 
-function storeIsAway(before: PostState, why: string, deps: RoundDeps, now: Date): { made: Made[]; state: PostState } {
+async function storeIsAway(
+  before: PostState,
+  why: string,
+  deps: RoundDeps,
+  now: Date,
+): Promise<{ made: Made[]; state: PostState }> {
   const { storeDown } = before;
   const isTold = storeDown !== undefined && now.getTime() - Date.parse(storeDown) < storeDownMs;
   const event: ToldEvent = {
@@ -102,6 +111,8 @@ function storeIsAway(before: PostState, why: string, deps: RoundDeps, now: Date)
     what: `the store ${deps.config.store} is not there: no client can back up`,
     why,
   };
-  const { made, floods } = alertsFor(isTold ? [] : [event], before.floods, { ...deps, now });
-  return { made, state: { ...before, floods, storeDown: isTold ? storeDown : now.toISOString() } };
+  const found = newFindings((await deps.health?.()) ?? [], before.health ?? {}, now);
+  const events = [...(isTold ? [] : [event]), ...found.events];
+  const { made, floods } = alertsFor(events, before.floods, { ...deps, now });
+  return { made, state: { ...before, floods, health: found.told, storeDown: isTold ? storeDown : now.toISOString() } };
 }

@@ -6,6 +6,7 @@ import type { Clock } from '../../system/clock.ts';
 import { openJournal } from '../../system/journal.ts';
 import type { Log } from '../../system/log.ts';
 import { collectSshdRefusals } from '../sshd-refusals.ts';
+import { lookAtServer, statusSources } from '../status.ts';
 import { openStore } from '../store.ts';
 import type { Drained } from './drain.ts';
 import { postRound, type RoundDeps } from './round.ts';
@@ -25,6 +26,7 @@ export async function thisServersPost({ log, clock }: { log: Log; clock: Clock }
     spool: serverPaths.spool,
     registryFile: serverPaths.authorizedKeys,
     server: hostname(),
+    health: async () => (await lookAtServer(await statusSources(), { clock })).health,
     clock,
     log,
   };

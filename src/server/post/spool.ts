@@ -51,6 +51,8 @@ const StateSchema = v.object({
   overdue: v.record(v.string(), Time),
   /** By kind of those events that come again with every run or prune: when one was last told. */
   seldom: v.optional(v.record(v.string(), Time)),
+  /** By check and client: when what the health found was last told. */
+  health: v.optional(v.record(v.string(), Time)),
   /** When it was last told that the store is not there. */
   storeDown: v.optional(Time),
 });

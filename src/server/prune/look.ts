@@ -1,3 +1,4 @@
+import { reasonOf } from '../../errors.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { judgeClock } from '../../retention/clock-sanity.ts';
 import { expectedNeedBytes, freeSpaceToReach } from '../../retention/need.ts';
@@ -5,9 +6,10 @@ import { planDeletions } from '../../retention/plan.ts';
 import type { Aim, Hold, StoreState } from '../../retention/types.ts';
 import { isRootsSubvolume } from '../../system/btrfs.ts';
 import { openSimpleQuota } from '../../system/btrfs-quota.ts';
+import type { Log } from '../../system/log.ts';
 import { recordEvent } from '../events.ts';
-import { growthIsSettled, pauseClient, readHolds, resumeClient } from '../holds.ts';
-import { appendToLedger, type Ledger, readLedger, writeLedger } from '../ledger.ts';
+import { growthIsSettled, keepCopyOfHolds, pauseClient, readHolds, resumeClient, whyLost } from '../holds.ts';
+import { appendToLedger, type Ledger, putDamagedLedgerAside, readLedger, writeLedger } from '../ledger.ts';
 import type { Store } from '../store.ts';
 import { readSnapshots, type StoredSnapshot } from './contents.ts';
 import { observe } from './observe.ts';
@@ -81,6 +83,8 @@ export async function look(
       });
     }
     await appendToLedger(store, lines, log);
+    await keepCopyOfHolds(store);
+    await putLedgerAside(store, now, log);
   }
   const holds = await readHolds(store);
   const newest = [...contents.values()]
@@ -88,7 +92,9 @@ export async function look(
     .reduce((a, b) => Math.max(a, b), 0);
   const verdict = judgeClock(now.getTime(), newest === 0 ? undefined : newest, memoryOf(ledger));
   ledger.clock = options.confirm === true ? { lastSeen: now.getTime() } : { ...verdict.memory };
-  const refusal = options.confirm === true ? undefined : verdict.why;
+  const lost = holds.lost === undefined ? undefined : whyLost(store, holds.lost);
+  const refusal = lost ?? (options.confirm === true ? undefined : verdict.why);
+  if (record && refusal !== undefined) await recordRefusal(store, now, refusal, lost !== undefined);
 
   const present = settingsOf(config, contents.keys());
   const stuck: Hold[] = [];
@@ -148,6 +154,23 @@ export async function look(
     log.info(`metadata are short: ${free}`);
   }
   return aim === undefined ? chosen : Object.assign(chosen, { aim });
+}
+
+/** A damaged ledger goes out of the way of the one that is written now. */
+async function putLedgerAside(store: Store, now: Date, log: Log): Promise<void> {
+  const aside = await putDamagedLedgerAside(store, now).catch((error: unknown) => {
+    log.warn(`the damaged ledger stays where it is: ${reasonOf(error)}`);
+    return undefined;
+  });
+  if (aside === undefined) return;
+  const what = 'the ledger of pruning was damaged and is begun anew';
+  await recordEvent(store, { at: now.toISOString(), kind: 'state', what, why: `the damaged one is ${aside}` });
+}
+
+/** Nothing is pruned, and nobody asked for that: the admin hears of it. Alike events are told once a day. */
+async function recordRefusal(store: Store, now: Date, why: string, isLost: boolean): Promise<void> {
+  const kind = isLost ? 'state' : 'clock';
+  await recordEvent(store, { at: now.toISOString(), kind, what: `nothing is pruned: ${why}` });
 }
 
 /** What each client is charged on a store with simple quotas; empty on others. */

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import type { ServerConfig } from '../../config/server-config.ts';
-import { BytebackError, reasonOf } from '../../errors.ts';
+import { type ServerConfig, ServerConfigError } from '../../config/server-config.ts';
+import { reasonOf } from '../../errors.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { parseKeepRule } from '../../retention/keep.ts';
 import type { ClientPolicy } from '../../retention/types.ts';
@@ -64,7 +64,7 @@ export function policyOf(settings: Settings, client: string): ClientPolicy {
       ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
     };
   } catch (error) {
-    throw new BytebackError(
+    throw new ServerConfigError(
       'usage',
       {
         what: `the keep rule of ${client} cannot be read`,

@@ -1,7 +1,7 @@
 import { chmod, chown, mkdir, readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { serverPaths } from '../../config/paths.ts';
-import { loadServerConfig, type ServerConfig } from '../../config/server-config.ts';
+import { loadPresentServerConfig, type ServerConfig } from '../../config/server-config.ts';
 import { BytebackError, reasonOf } from '../../errors.ts';
 import { type PublicKey, parsePublicKey } from '../../protocol/public-key.ts';
 import { findUser } from '../../system/accounts.ts';
@@ -31,7 +31,7 @@ export async function existingConfig(): Promise<ServerConfig | undefined> {
     if (isMissing(error)) return undefined;
     throw error;
   }
-  return loadServerConfig();
+  return loadPresentServerConfig();
 }
 
 /** The first `server.toml`: every key with its default, so that a person sees what there is to change. */
