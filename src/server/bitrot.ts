@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { BytebackError, reasonOf } from '../errors.ts';
+import { BytebackError } from '../errors.ts';
 import {
   type ClientName,
   ClientNameSchema,
@@ -11,11 +10,13 @@ import {
 } from '../protocol/names.ts';
 import { type ScrubCounts, scrub } from '../system/btrfs-scrub.ts';
 import type { Clock } from '../system/clock.ts';
-import { isMissing, writeFileAtomically } from '../system/files.ts';
+import { writeFileAtomically } from '../system/files.ts';
 import { tryLock } from '../system/lock.ts';
 import type { Log } from '../system/log.ts';
+import { readStateFile } from '../system/state-file.ts';
 import { DamageList, locate, readAll } from './bitrot-places.ts';
 import { recordEvent } from './events.ts';
+import { putStateAside } from './state-files.ts';
 import { clientExists, listSnapshotNames, type Store } from './store.ts';
 
 const Time = v.pipe(v.string(), v.isoTimestamp());
@@ -50,16 +51,14 @@ const bitrotFile = (store: Store) => join(store.stateDir, 'bitrot.json');
 
 /** What was recorded of damage. */
 export async function readBitrot(store: Store): Promise<Bitrot> {
-  try {
-    return v.parse(BitrotSchema, JSON.parse(await readFile(bitrotFile(store), 'utf8')));
-  } catch (error) {
-    if (isMissing(error)) return { format: 1, scrubbedAt: null, damaged: [], unplaced: 0 };
-    throw new BytebackError('refused', {
-      what: 'cannot tell what is damaged',
-      why: `${bitrotFile(store)}: ${reasonOf(error)}`,
-      fix: `move that file away, and run: byteback scrub`,
-    });
-  }
+  const read = await readStateFile(bitrotFile(store), BitrotSchema, 1);
+  if (read.kind === 'ok') return read.value;
+  if (read.kind === 'gone') return { format: 1, scrubbedAt: null, damaged: [], unplaced: 0 };
+  throw new BytebackError('refused', {
+    what: 'cannot tell what is damaged',
+    why: `${bitrotFile(store)}: ${read.why}`,
+    fix: `move that file away, and run: byteback scrub`,
+  });
 }
 
 export async function changeBitrot(store: Store, clock: Clock, change: (bitrot: Bitrot) => Bitrot): Promise<Bitrot> {
@@ -70,6 +69,10 @@ export async function changeBitrot(store: Store, clock: Clock, change: (bitrot: 
       continue;
     }
     try {
+      const path = bitrotFile(store);
+      const read = await readStateFile(path, BitrotSchema, 1);
+      // A scrub finds everything anew.
+      if (read.kind === 'damaged') await putStateAside(store, path, read.why, clock.now());
       const after = change(await readBitrot(store));
       await writeFileAtomically(bitrotFile(store), `${JSON.stringify(after, undefined, 2)}\n`, { mode: 0o600 });
       return after;

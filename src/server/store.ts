@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rmdir, unlink } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { BytebackError, reasonOf } from '../errors.ts';
@@ -13,6 +13,7 @@ import {
 } from '../protocol/names.ts';
 import { createSubvolume, deleteSubvolume, isRootsSubvolume, requireBtrfs } from '../system/btrfs.ts';
 import { isMissing, syncDirectory, writeFileAtomically } from '../system/files.ts';
+import { readStateFile, type StateRead } from '../system/state-file.ts';
 import { explainStoreTrouble } from './store-trouble.ts';
 
 /** `store.json`: what the store is; written once, by set-up. */
@@ -94,24 +95,27 @@ export function storeAt(root: string): Store {
  */
 export async function openStore({ store: root }: { readonly store: string }): Promise<Store> {
   const store = storeAt(root);
+  const noStore = (why: string, fix: string, cause?: unknown) =>
+    new BytebackError('usage', { what: `no store at ${root}`, why, fix }, { cause });
+  const isItMounted = `check that the store is mounted, or set it up with: byteback-setup-server --store ${root}`;
+  let read: StateRead<StoreFile>;
   try {
     await requireBtrfs(root);
-    v.parse(StoreFileSchema, JSON.parse(await readFile(store.storeFile, 'utf8')));
+    read = await readStateFile(store.storeFile, StoreFileSchema, 1);
   } catch (error) {
     if (error instanceof BytebackError) throw error;
     const explained = explainStoreTrouble(error, root);
     if (explained instanceof BytebackError) throw explained;
-    throw new BytebackError(
-      'usage',
-      {
-        what: `no store at ${root}`,
-        why: reasonOf(error),
-        fix: `check that the store is mounted, or set it up with: byteback-setup-server --store ${root}`,
-      },
-      { cause: error },
-    );
+    throw noStore(reasonOf(error), isItMounted, error);
   }
-  return store;
+  if (read.kind === 'ok') return store;
+  if (read.kind === 'gone') throw noStore(`there is no ${store.storeFile}`, isItMounted);
+  if (read.kind === 'newer') throw noStore(`${store.storeFile}: ${read.why}`, 'install that version of byteback again');
+  throw noStore(
+    `${store.storeFile} is damaged: ${read.why}`,
+    // Only what the store is stands in it: set-up writes it anew, and all clients and snapshots stay.
+    `mv ${store.storeFile} ${store.storeFile}.damaged; byteback-setup-server --store ${root}`,
+  );
 }
 
 /** Makes the directories and the file that make a btrfs a store, whatever part of it stands already. Needs root. */
@@ -224,6 +228,13 @@ async function fillClientDirectory(store: Store, client: ClientName, { uid, gid 
     await chown(store.fsDir(client), uid, gid);
   }
   await makeDirectory(store.snapshotsDir(client), 0o755);
+  await makeLockFile(store, client, { gid });
+  await chown(store.clientDir(client), 0, gid);
+  await chmod(store.clientDir(client), 0o750);
+}
+
+/** Makes a client's lock, or gives the one that is there its owner and mode. */
+export async function makeLockFile(store: Store, client: ClientName, { gid }: Pick<Account, 'gid'>): Promise<void> {
   const lock = await open(store.lockFile(client), constants.O_RDONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   try {
     await lock.chown(0, gid);
@@ -232,8 +243,6 @@ async function fillClientDirectory(store: Store, client: ClientName, { uid, gid 
   } finally {
     await lock.close();
   }
-  await chown(store.clientDir(client), 0, gid);
-  await chmod(store.clientDir(client), 0o750);
 }
 
 /** Takes back what createClientDirectories made before it failed; what cannot be taken back is only a hidden directory. */

@@ -1,39 +1,38 @@
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import { BytebackError } from '../../errors.ts';
 import type { ClientName } from '../../protocol/names.ts';
-import { isMissing, writeFileAtomically } from '../../system/files.ts';
+import { writeFileAtomically } from '../../system/files.ts';
 import { type Lock, tryLock } from '../../system/lock.ts';
+import { readStateFile } from '../../system/state-file.ts';
+import { putStateAside } from '../state-files.ts';
 import { requireRootsDirectory, type Store } from '../store.ts';
 
 /** What this room knows of `.byteback/clients/NAME.json`; what others keep there stays as it is. */
 const ClientStateSchema = v.looseObject({
   /** The machine that uses this name: pinned by its first prepare. */
   machineId: v.optional(v.string()),
+  /** The admin lets another machine take the name: the next one that comes. */
+  forgotten: v.optional(v.boolean()),
 });
 export type ClientState = v.InferOutput<typeof ClientStateSchema>;
 
-/** What root remembers of a client; empty when nothing yet. */
+/**
+ * What root remembers of a client; empty when nothing yet. A damaged file is put aside: what was in it is asked anew, and the
+ * machine is known from the record of the last run.
+ */
 export async function readClientState(store: Store, client: ClientName): Promise<ClientState> {
-  try {
-    const file = await open(store.clientStateFile(client), constants.O_RDONLY | constants.O_NOFOLLOW);
-    try {
-      return v.parse(ClientStateSchema, JSON.parse(await file.readFile('utf8')));
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    if (isMissing(error)) return {};
-    throw error;
-  }
+  const path = store.clientStateFile(client);
+  const read = await readStateFile(path, ClientStateSchema);
+  if (read.kind === 'ok') return read.value;
+  if (read.kind !== 'gone') await putStateAside(store, path, read.why, new Date());
+  return {};
 }
 
 /** Binds a client's name to a machine. */
 export async function pinMachine(store: Store, client: ClientName, machineId: string): Promise<void> {
-  await changeClientState(store, client, (state) => ({ ...state, machineId }));
+  await changeClientState(store, client, (state) => ({ ...state, machineId, forgotten: false }));
 }
 
 /** Changes what root remembers of a client, one writer at a time; what others keep there is handed on. */

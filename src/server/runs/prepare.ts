@@ -1,19 +1,25 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { opendir } from 'node:fs/promises';
+import { lstat, opendir } from 'node:fs/promises';
 import type { ServerConfig } from '../../config/server-config.ts';
 import { BytebackError } from '../../errors.ts';
 import { escapeName } from '../../protocol/file-name.ts';
 import type { PrepareReply, PrepareRequest } from '../../protocol/messages.ts';
 import { type ClientName, parseRunId, type RunId, type SnapshotName, snapshotTime } from '../../protocol/names.ts';
-import type { RunRecord } from '../../protocol/run-record.ts';
+import { type RunRecord, RunRecordSchema } from '../../protocol/run-record.ts';
+import { findUser } from '../../system/accounts.ts';
 import { bootId } from '../../system/boot-id.ts';
 import type { Clock } from '../../system/clock.ts';
+import { isMissing } from '../../system/files.ts';
 import { tryLock } from '../../system/lock.ts';
+import { readStateFile } from '../../system/state-file.ts';
 import { dropDamaged } from '../bitrot-mending.ts';
+import { recordEvent } from '../events.ts';
 import { longestSilenceMs } from '../overdue.ts';
 import type { Admitted } from '../prune/admit.ts';
 import { Refusal } from '../refusal.ts';
-import { listSnapshotNames, type Store } from '../store.ts';
+import { putStateAside } from '../state-files.ts';
+import { findTransfers } from '../status-running.ts';
+import { listSnapshotNames, makeLockFile, type Store } from '../store.ts';
 import { setAllowance } from './allowance.ts';
 import { pinMachine, readClientState } from './client-state.ts';
 import { prepareHooks } from './hooks.ts';
@@ -39,10 +45,12 @@ const dayMs = 24 * 3_600_000;
 export async function prepare(client: ClientName, request: PrepareRequest, deps: RunDeps): Promise<PrepareReply> {
   const { store, clock } = deps;
   await requireClientPlace(store, client);
+  await makeLost(client, deps);
   const lock = await tryLock(store.lockFile(client));
   if (lock === undefined) throw lockedError(client);
   try {
-    await requireMachine(store, client, request.machineId);
+    const last = await lastRecord(client, deps);
+    await requireMachine(store, client, { now: request.machineId, last: last?.machineId });
     const limit = deps.config.policyOf(client).snapshotsPerDay ?? deps.config.snapshotsPerDay;
     const names = await listSnapshotNames(store, client);
     requireNotTooSoon(names, limit, clock.now());
@@ -54,7 +62,6 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       { store, clock, timeoutMs: deps.config.hookTimeoutMs },
     );
     await setAllowance(store, client, growth);
-    const last = await readRecord(store.runFile(client));
     const { paths: mending, mustWalk } =
       request.whole === true
         ? await dropDamaged(store, clock, client, deps.config.user)
@@ -134,10 +141,44 @@ function newRunId(): RunId {
   return run;
 }
 
+/** The client's lock, made again when it is gone; not while a transfer of its own goes on, which holds the one that was there. */
+async function makeLost(client: ClientName, { config, store, clock }: RunDeps): Promise<void> {
+  const path = store.lockFile(client);
+  try {
+    await lstat(path);
+    return;
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+  const busy = (await findTransfers(store)).some((one) => one.client === client && one.kind === 'backup');
+  if (busy) throw lockedError(client);
+  const account = await findUser(config.user);
+  if (account === undefined) throw new Error(`there is no user ${config.user}`);
+  await makeLockFile(store, client, account);
+  const what = `the lock of ${client} was gone and is made again`;
+  await recordEvent(store, { at: clock.now().toISOString(), kind: 'state', client, what });
+}
+
+/** The record of the run before; a damaged one is put aside, and all of `current` is then compared. */
+async function lastRecord(client: ClientName, { store, clock }: RunDeps): Promise<RunRecord | undefined> {
+  const path = store.runFile(client);
+  const read = await readStateFile(path, RunRecordSchema, 1);
+  if (read.kind === 'damaged') await putStateAside(store, path, read.why, clock.now());
+  else return await readRecord(path);
+  return undefined;
+}
+
 /** A cloned machine bears the name and the key of another: its files would be merged with the other's. */
-async function requireMachine(store: Store, client: ClientName, machineId: string): Promise<void> {
-  const { machineId: pinned } = await readClientState(store, client);
-  if (pinned === undefined) return pinMachine(store, client, machineId);
+async function requireMachine(
+  store: Store,
+  client: ClientName,
+  { now: machineId, last }: { now: string; last: string | undefined },
+): Promise<void> {
+  const { machineId: known, forgotten } = await readClientState(store, client);
+  // A state that is lost lets no other machine in: the last run tells which it was, unless the admin forgot that.
+  const pinned = known ?? (forgotten === true ? undefined : last);
+  if (known === undefined && (pinned === undefined || pinned === machineId))
+    return pinMachine(store, client, machineId);
   if (pinned === machineId) return;
   throw new Refusal('machine', {
     what: `this is not the machine that ${client} has been so far`,

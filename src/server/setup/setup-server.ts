@@ -11,6 +11,7 @@ import { mountStep } from './mount.ts';
 import { namespacesStep } from './namespaces.ts';
 import { originalsOfOthers, ownershipStep } from './ownership.ts';
 import { packagesStep } from './packages.ts';
+import { placesStep } from './places.ts';
 import { proveServer } from './proof.ts';
 import { quotaStep } from './quota.ts';
 import { sliceStep } from './slice.ts';
@@ -159,6 +160,7 @@ export async function setupServer(options: SetupServerOptions, deps: SetupServer
     ...(options.quota ? [quotaStep(store)] : []),
     configurationStep(store, user),
     registryStep(admins, { store, user, clock, log }),
+    placesStep(store, user),
     sudoersStep(user),
     sshdStep(user, confirm, log),
     ...[sliceStep(user), scrubTimerStep()].filter((step) => step !== undefined),
