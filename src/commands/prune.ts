@@ -1,7 +1,11 @@
 import { BaseCommand, Flags } from '../cli/base-command.ts';
+import { askYesOrNo } from '../cli/confirm.ts';
+import { serverPaths } from '../config/paths.ts';
 import { parsePercent, parseSize, sizeForm } from '../config/units.ts';
 import { BytebackError } from '../errors.ts';
+import { countInWords } from '../output/units.ts';
 import { openServer } from '../server/open-server.ts';
+import { mendFuture, planFuture } from '../server/prune/future.ts';
 import { prune } from '../server/prune/prune.ts';
 import type { PruneOptions, PruneReport } from '../server/prune/types.ts';
 import { statusSources } from '../server/status.ts';
@@ -17,6 +21,7 @@ export class PruneCommand extends BaseCommand {
   static override examples = [
     { description: 'What would go first, and why', command: '<%= me %> --list' },
     { description: 'What would be deleted now', command: '<%= me %> --dry-run' },
+    { description: 'After the clock was wrong', command: '<%= me %> --future' },
     { description: 'Make room now: until a fifth of the store is free', command: '<%= me %> --free 20%' },
   ];
   static override enableJsonFlag = true;
@@ -36,10 +41,39 @@ export class PruneCommand extends BaseCommand {
       helpValue: 'SIZE|PCT',
       description: 'free space to reach, such as 20G or 15%, instead of what server.toml says',
     }),
+    future: Flags.boolean({
+      description:
+        'after the clock was wrong: list the snapshots that bear a time to come, ask, and give them names of the past; nothing is deleted',
+      exclusive: ['list', 'dry-run', 'free', 'confirm'],
+    }),
+    yes: Flags.boolean({ char: 'y', description: 'with --future: do not ask', dependsOn: ['future'] }),
     confirm: Flags.boolean({
       description: 'go on although changed settings delete more than a tenth of all snapshots, or the clock jumped',
     }),
   };
+
+  async #mendFuture(isAnswered: boolean) {
+    const { log, clock, signal } = this.deps;
+    const { store, config } = await openServer(clock);
+    const { renamings, originals } = await planFuture(store, clock.now());
+    for (const { client, from, to } of renamings) this.print(`${client}: ${from} becomes ${to}`);
+    for (const { client, name, directory } of originals) {
+      log.warn(`${client} ${name}: a snapshot of the original's; rename it by hand in ${directory}`);
+    }
+    if (renamings.length === 0) {
+      this.print('no snapshot bears a time to come');
+      return { renamed: [] };
+    }
+    const now = clock.now().toISOString().slice(0, 19);
+    const question = `It is ${now} UTC now, is that right? Then ${countInWords(renamings.length, 'snapshot')} will be renamed so.`;
+    if (!isAnswered && !(await askYesOrNo(question, signal, log))) {
+      throw new BytebackError('refused', { what: 'nothing is renamed', why: 'the answer was no' });
+    }
+    await mendFuture(renamings, { store, clock, log });
+    await refreshReports({ config, store, registryFile: serverPaths.authorizedKeys }, { clock, log });
+    this.print(`${countInWords(renamings.length, 'snapshot')} renamed; pruning goes by the clock again`);
+    return { renamed: renamings };
+  }
 
   /** Whatever becomes of it, page and metrics tell how the store is. */
   async #prune(options: PruneOptions): Promise<PruneReport> {
@@ -57,6 +91,7 @@ export class PruneCommand extends BaseCommand {
 
   async run() {
     const { flags } = await this.parse(PruneCommand);
+    if (flags.future) return await this.#mendFuture(flags.yes);
     const mode = flags.list ? 'list' : flags['dry-run'] ? 'dry-run' : 'run';
     const order = flags.order === 'age' ? 'age' : 'importance';
     const freeTarget = flags.free === undefined ? undefined : parseTarget(flags.free);

@@ -166,6 +166,7 @@ const kindWords: Readonly<Record<string, string>> = {
   growth: 'refused for its size',
   destroys: 'a backup that destroys',
   clock: 'the clock',
+  'clock-mended': 'the clock',
   bitrot: 'damaged data',
   drill: 'restore drill',
   overdue: 'overdue',

@@ -70,7 +70,7 @@ export interface Ledger {
 /** One line of the ledger of a year, `.byteback/ledger/2026.jsonl`: what was done and why, for people and programs. */
 export interface LedgerLine {
   readonly at: string;
-  readonly event: 'run' | 'pruning' | 'pruned' | 'lost' | 'refused' | 'paused' | 'resumed';
+  readonly event: 'run' | 'pruning' | 'pruned' | 'lost' | 'refused' | 'paused' | 'resumed' | 'renamed';
   readonly [detail: string]: unknown;
 }
 

@@ -226,3 +226,39 @@ describe('files of the state', () => {
     60_000,
   );
 });
+
+test('after a jump of the clock: one command says what is wrong and mends it', async () => {
+  const before = await machine.snapshots('web1');
+  const newest = before.at(-1) ?? '';
+  // As if the clock had been wrong when the last ones were taken: a held one, and the one that is the newest.
+  const wrong = ['2031-01-01T000000Z', '2031-01-02T000000Z'];
+  const [held = '', last = ''] = before.slice(-2);
+  await must(['byteback', 'hold', 'web1', held, '--reason', 'kept']);
+  const place = '/byteback/clients/web1/snapshots';
+  await must(['mv', join(place, held), join(place, wrong[0] ?? '')]);
+  await must(['mv', join(place, last), join(place, wrong[1] ?? '')]);
+  for (const file of ['/byteback/.byteback/holds.json', '/byteback/clients/.holds.json']) {
+    await writeFile(file, (await readFile(file, 'utf8')).replaceAll(held, wrong[0] ?? ''));
+  }
+  await writeFile('/etc/byteback/server.toml', `snapshots_per_day = ${before.length + 2}\n${toml}`);
+  expectTold(await allSix(), /bear a time to come/, 'future-snapshots');
+  expect((await command(['byteback-prune'])).exitCode).toBe(12);
+  expect(await web1.run('byteback-backup')).toMatchObject({ exitCode: 0 });
+
+  expect((await command(['byteback-prune', '--future'])).exitCode).toBe(2);
+  expect((await machine.snapshots('web1')).filter((name) => name > '2031')).toHaveLength(3);
+  const mended = await must(['byteback-prune', '--future', '--yes']);
+  expect(mended.stdout).toContain('3 snapshots renamed');
+  const after = await machine.snapshots('web1');
+  expect(after).toHaveLength(before.length + 1);
+  expect(after.filter((name) => name > '2031')).toEqual([]);
+  const list = await must(['byteback-prune', '--list']);
+  expect(list.stdout).toMatch(new RegExp(`${after.at(-3)}[^\\n]*kept`));
+  expect(await command(['byteback-prune'])).toMatchObject({ exitCode: 0 });
+  expect(await command(['byteback-prune', '--future'])).toMatchObject({ exitCode: 0 });
+  expect((await must(['byteback', 'status'])).stdout).not.toMatch(/time to come|clock says/);
+  // The run after it goes on where the last one ended.
+  expect(await web1.run('byteback-backup')).toMatchObject({ exitCode: 0, stderr: '' });
+  expect(newest).not.toBe('');
+  await writeFile('/etc/byteback/server.toml', toml);
+}, 240_000);

@@ -100,7 +100,9 @@ function eventChecks(): HealthCheck[] {
       return [...newest.values()].flatMap((event): Found[] => {
         // A run that came through since, or a drill that went well, says that it is over.
         const client = clients.find(({ name }) => name === event.client);
+        const isMended = events.some((other) => other.kind === 'clock-mended' && other.at >= event.at);
         const isOver =
+          (kind === 'clock' && isMended) ||
           ((kind === 'run-failed' || kind === 'hook') && (client?.newest?.at ?? '') > event.at) ||
           (kind === 'drill' && (client?.lastProven?.at ?? '') > event.at);
         if (isOver) return [];

@@ -14,6 +14,7 @@ import { tryLock } from '../../system/lock.ts';
 import { readStateFile } from '../../system/state-file.ts';
 import { dropDamaged } from '../bitrot-mending.ts';
 import { recordEvent } from '../events.ts';
+import { isFuture } from '../health/clock.ts';
 import { longestSilenceMs } from '../overdue.ts';
 import type { Admitted } from '../prune/admit.ts';
 import { Refusal } from '../refusal.ts';
@@ -53,7 +54,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
     await requireMachine(store, client, { now: request.machineId, last: last?.machineId });
     const limit = deps.config.policyOf(client).snapshotsPerDay ?? deps.config.snapshotsPerDay;
     const names = await listSnapshotNames(store, client);
-    requireNotTooSoon(names, limit, clock.now());
+    requireNotTooSoon(names, limit, clock.now(), await madeUnderWrongNames(store, client, names, clock.now()));
     const growth = await deps.admit(client, request.expectedBytes);
     const run = newRunId();
     const { expectedBytes } = request;
@@ -187,12 +188,37 @@ async function requireMachine(
   });
 }
 
+/**
+ * When snapshots were made that bear a time to come. As long as one is there all that follow it do, so that the newest stays the
+ * newest; the record in each tells when it was written, by the clock of that moment.
+ */
+async function madeUnderWrongNames(
+  store: Store,
+  client: ClientName,
+  names: readonly SnapshotName[],
+  now: Date,
+): Promise<Map<SnapshotName, number>> {
+  const future = names.filter((name) => isFuture(snapshotTime(name)?.getTime() ?? 0, now.getTime()));
+  const times = await Promise.all(
+    future.map(async (name) => {
+      const record = await lstat(store.snapshotRunFile(client, name)).catch(() => undefined);
+      return record === undefined ? [] : [[name, record.mtimeMs] as const];
+    }),
+  );
+  return new Map(times.flat());
+}
+
 /** @throws BytebackError tooSoon, with the time from which the next snapshot is allowed. */
-export function requireNotTooSoon(snapshots: readonly SnapshotName[], perDay: number, now: Date): void {
+export function requireNotTooSoon(
+  snapshots: readonly SnapshotName[],
+  perDay: number,
+  now: Date,
+  madeAt: ReadonlyMap<SnapshotName, number> = new Map(),
+): void {
   const times = snapshots
-    .map((name) => snapshotTime(name)?.getTime() ?? 0)
-    // Those with a time to come count too: a clock that was set back opens no gap.
-    .filter((time) => time > now.getTime() - dayMs)
+    .map((name) => madeAt.get(name) ?? snapshotTime(name)?.getTime() ?? 0)
+    // A wrong clock gave the others their time: they must not lock a client out until then.
+    .filter((time) => time > now.getTime() - dayMs && !isFuture(time, now.getTime()))
     .sort((one, other) => one - other);
   const oldest = times.at(-perDay);
   if (times.length < perDay || oldest === undefined) return;

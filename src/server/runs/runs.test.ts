@@ -26,7 +26,10 @@ describe('snapshots per day', () => {
   });
 
   it('counts those with a time to come: a clock that was set back opens no gap', () => {
-    expect(() => requireNotTooSoon([at(-100), at(-50)], 2, now)).toThrow('2 snapshots');
+    expect(() => requireNotTooSoon([at(-100), at(-50)], 2, now)).not.toThrow();
+    // One that was really made in the last day counts, whatever its name says.
+    const made = new Map([at(-100), at(-50)].map((name) => [name, now.getTime() - 3_600_000]));
+    expect(() => requireNotTooSoon([at(-100), at(-50)], 2, now, made)).toThrow('2 snapshots');
   });
 
   it('does not wait for the whole limit to leave the day', () => {
