@@ -1,5 +1,4 @@
 import { BaseCommand, Flags } from '../cli/base-command.ts';
-import { askYesOrNo } from '../cli/confirm.ts';
 import { serverPaths } from '../config/paths.ts';
 import { parsePercent, parseSize, sizeForm } from '../config/units.ts';
 import { BytebackError } from '../errors.ts';
@@ -53,7 +52,7 @@ export class PruneCommand extends BaseCommand {
   };
 
   async #mendFuture(isAnswered: boolean) {
-    const { log, clock, signal } = this.deps;
+    const { log, clock, confirm } = this.deps;
     const { store, config } = await openServer(clock);
     const { renamings, originals } = await planFuture(store, clock.now());
     for (const { client, from, to } of renamings) this.print(`${client}: ${from} becomes ${to}`);
@@ -66,7 +65,7 @@ export class PruneCommand extends BaseCommand {
     }
     const now = clock.now().toISOString().slice(0, 19);
     const question = `It is ${now} UTC now, is that right? Then ${countInWords(renamings.length, 'snapshot')} will be renamed so.`;
-    if (!isAnswered && !(await askYesOrNo(question, signal, log))) {
+    if (!isAnswered && !(await confirm(question))) {
       throw new BytebackError('refused', { what: 'nothing is renamed', why: 'the answer was no' });
     }
     await mendFuture(renamings, { store, clock, log });
