@@ -36,6 +36,10 @@ async function serveRequest(): Promise<void> {
       const { admit } = await import('../server/prune/admit.ts');
       return await inJournal((log) => admit(client, bytes, { config, store, clock, log }));
     },
+    makeRoom: async (client, record) => {
+      const { makeRoom } = await import('../server/prune/make-room.ts');
+      return await inJournal((log) => makeRoom(client, record, { config, store, clock, log }));
+    },
     pruneAfterwards: async () => {
       const { freeBytes, totalBytes } = await freeSpace(store.root);
       // Whoever comes next finds room. Far from the limit nobody has to wait for a look at all of the store.

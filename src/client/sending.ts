@@ -71,11 +71,25 @@ export function decideSending(plan: Plan, context: SendingContext): Sending {
     touched: typeof first === 'object' ? first.plan.touched : [],
     keepsCatalogue: context.everything,
     walk: () => {
-      walk ??= planWalk(plan.scan, plan.taken, context, keptBy(plan.kept));
+      walk ??= walkOf(plan, context, first);
       return walk;
     },
     since,
   };
+}
+
+/**
+ * What a full walk sends. What the newest catalogue does not have is new, however old it is: a time would say nothing of a
+ * source that was never sent.
+ */
+async function walkOf(
+  plan: Plan,
+  context: SendingContext,
+  first: KnownChanges | string | undefined,
+): Promise<WalkPlan> {
+  const changedSince = context.everything ? context.changedSince : undefined;
+  const walk = await planWalk(plan.scan, plan.taken, { ...context, changedSince }, keptBy(plan.kept));
+  return typeof first === 'object' ? { ...walk, changedBytes: first.plan.send.bytes } : walk;
 }
 
 /** Why a full walk is due whatever the server has, or undefined. */

@@ -9,14 +9,14 @@ function freeText(bytes: number, { totalBytes }: PruneReport): string {
 /** What was pruned. Quiet when nothing had to be done: cron would mail it. */
 export function runText(report: PruneReport, verbose: boolean): string {
   const { deleted, outcome, why } = report;
-  if (outcome === 'busy' || outcome === 'refused') return `nothing pruned: ${why}`;
+  if (outcome === 'busy' || outcome === 'refused') return [`nothing pruned: ${why}`, ...holdersOf(report)].join('\n');
   if (deleted.length === 0 && outcome !== 'short') {
     return verbose ? `nothing to prune: ${freeText(report.freeBytesAfter, report)} free` : '';
   }
   const lines = [
     `pruned ${countInWords(deleted.length, 'snapshot')}: ${freeText(report.freeBytesAfter, report)} free, ${freeText(report.freeBytesBefore, report)} before`,
   ];
-  if (outcome === 'short') lines.push(`too little: ${why}`);
+  if (outcome === 'short') lines.push(`too little: ${why}`, ...holdersOf(report));
   return lines.join('\n');
 }
 
@@ -42,6 +42,7 @@ export function planText(report: PruneReport): string {
   }
   if (report.why !== undefined)
     lines.unshift(report.outcome === 'refused' ? `Nothing is pruned: ${report.why}.` : `Too little: ${report.why}.`);
+  lines.push(...holdersOf(report));
   if (going.length > 0)
     lines.push(
       table(
@@ -55,6 +56,10 @@ export function planText(report: PruneReport): string {
       `${countInWords(staying.length, 'other snapshot')} ${staying.length === 1 ? 'stays' : 'stay'}; all of them, and why: byteback-prune --list`,
     );
   return lines.join('\n');
+}
+
+function holdersOf({ holders }: PruneReport): string[] {
+  return holders === undefined ? [] : [holders];
 }
 
 /** The first of its parts: all of them stand in the log and in --json; a screen has 80 columns. */

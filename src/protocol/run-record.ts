@@ -44,7 +44,17 @@ export const RunRecordSchema = v.object({
    * What the run is held to: when it has written more than `limitBytes` (null: any amount) and less than `floorBytes`
    * are free, it is ended, because others would have to pay for it.
    */
-  growth: v.optional(v.object({ limitBytes: v.nullable(v.number()), floorBytes: v.number() })),
+  growth: v.optional(
+    v.object({
+      limitBytes: v.nullable(v.number()),
+      floorBytes: v.number(),
+      /** Room is made for it in such steps, as it writes, so that this much stays free. */
+      leastFreeBytes: v.optional(v.number()),
+      stepBytes: v.optional(v.number()),
+      /** What simple quotas had charged its client before it. */
+      chargedBytes: v.optional(v.number()),
+    }),
+  ),
   /** Every transfer that ended, in order; `exitCode` is rsync's or 128 + signal. */
   transfers: v.array(
     v.object({

@@ -173,6 +173,10 @@ const kindWords: Readonly<Record<string, string>> = {
   empty: 'nothing in it',
   'run-failed': 'failed',
   'pruning-waits': 'pruning waits',
+  'pruning-in-vain': 'pruning does not help',
+  'pruned-for-room': 'deleted for room',
+  'pause-ended': 'pruning goes on',
+  'given-back': 'given back',
   hook: 'hook',
   store: 'the store',
   health: 'health',
@@ -198,6 +202,8 @@ function fixOf({ kind, client }: ToldEvent): string | undefined {
       return client === undefined ? undefined : `on ${client}: byteback-backup --verbose`;
     case 'pruning-waits':
       return 'byteback-prune --confirm  # if byteback-prune --dry-run says what you want';
+    case 'pruning-in-vain':
+      return 'byteback-prune --dry-run; delete there what is not needed, and pruning goes on by itself';
     case 'clock':
       return 'timedatectl status';
     case 'store':

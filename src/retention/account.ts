@@ -35,8 +35,8 @@ export class Account implements Holding {
   readonly #gone = new Set<Snapshot>();
   #links: Map<Snapshot, Link> | undefined;
   #protections: Map<Snapshot, Protection> | undefined;
-  #queue: Ranked[] | undefined;
-  #at = 0;
+  #ordered: { free: Ranked[]; spared: Ranked[] } | undefined;
+  #at = { free: 0, spared: 0 };
 
   /** @param held reasons of the holds of this client, by name of the snapshot. */
   constructor(about: Client, held: ReadonlyMap<string, string>, order: PruneOrder, now: number) {
@@ -62,14 +62,21 @@ export class Account implements Holding {
 
   /** The next one to go, or undefined when there is nothing left to give. */
   next(): Ranked | undefined {
-    const queue = this.#ordered();
-    while (this.#at < queue.length && this.#gone.has((queue[this.#at] as Ranked).snapshot)) this.#at += 1;
-    return queue[this.#at];
+    return this.#nextOf('free');
   }
 
-  /** All that is left to give, the next to go first. */
+  /** The next one to go of those that a pause spares: for when nobody has anything else to give. */
+  nextSpared(): Ranked | undefined {
+    return this.#nextOf('spared');
+  }
+
+  /** All that is left to give, the next to go first; without what a pause spares. */
   rest(): Ranked[] {
-    return this.#ordered().filter(({ snapshot }) => !this.#gone.has(snapshot));
+    return this.#queues().free.filter(({ snapshot }) => !this.#gone.has(snapshot));
+  }
+
+  isGone(snapshot: Snapshot): boolean {
+    return this.#gone.has(snapshot);
   }
 
   /** Takes a snapshot out and returns what that is expected to free, in bytes. */
@@ -88,13 +95,24 @@ export class Account implements Holding {
     return frees;
   }
 
-  #ordered(): Ranked[] {
-    if (this.#queue === undefined) {
+  #nextOf(kind: 'free' | 'spared'): Ranked | undefined {
+    const queue = this.#queues()[kind];
+    while (this.#at[kind] < queue.length && this.#gone.has((queue[this.#at[kind]] as Ranked).snapshot)) {
+      this.#at[kind] += 1;
+    }
+    return queue[this.#at[kind]];
+  }
+
+  #queues() {
+    if (this.#ordered === undefined) {
       const protections = this.protections();
       const ordered = orderOfClient(this.snapshots, this.#order, this.#now);
-      this.#queue = ordered.filter(({ snapshot }) => !protections.has(snapshot));
+      this.#ordered = {
+        free: ordered.filter(({ snapshot }) => !protections.has(snapshot)),
+        spared: ordered.filter(({ snapshot }) => protections.get(snapshot)?.because === 'paused'),
+      };
     }
-    return this.#queue;
+    return this.#ordered;
   }
 }
 
@@ -117,7 +135,7 @@ function linked(snapshots: readonly Snapshot[]): Map<Snapshot, Link> {
 }
 
 function protectionsOf(
-  { policy, paused }: Client,
+  { policy, paused, pausedSince = Number.POSITIVE_INFINITY }: Client,
   snapshots: readonly Snapshot[],
   held: ReadonlyMap<string, string>,
 ): Map<Snapshot, Protection> {
@@ -137,7 +155,8 @@ function protectionsOf(
     for (const [snapshot, reason] of protectedByKeep(snapshots, keep)) protect(snapshot, 'keep-rule', reason);
   }
   if (paused !== undefined) {
-    for (const snapshot of snapshots) protect(snapshot, 'paused', `pruning is paused: ${paused}`);
+    const spared = snapshots.filter(({ time }) => time <= pausedSince);
+    for (const snapshot of spared) protect(snapshot, 'paused', `pruning is paused: ${paused}`);
   }
   return protections;
 }

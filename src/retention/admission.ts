@@ -28,8 +28,8 @@ export function reserveBytes(totalBytes: number): number {
   return Math.min(1_000_000_000, Math.floor(totalBytes / 20));
 }
 
-/** What must be left when a run is done: half of `start`, so that pruning still has room to work in. */
-function floorBytes(totalBytes: number, start: number): number {
+/** What must be left when a run is done: half of `start` (bytes), so that pruning still has room to work in. */
+export function floorBytes(totalBytes: number, start: number): number {
   return Math.max(reserveBytes(totalBytes), start / 2);
 }
 
@@ -50,6 +50,8 @@ export function judgeRun({
   totalBytes,
   startPercent,
 }: Asking): Admission {
+  // What needs nothing takes nothing from anybody.
+  if (announcedBytes === 0) return { verdict: 'go' };
   const needed = announcedBytes * margin;
   const start = (totalBytes * startPercent) / 100;
   if (freeBytes - needed >= start) return { verdict: 'go' };
@@ -59,4 +61,26 @@ export function judgeRun({
     aimBytes: needed + start,
     leastBytes: leastFreeBytes(announcedBytes, totalBytes, startPercent),
   };
+}
+
+const mebibyte = 1024 * 1024;
+
+/** Room is made for a run in steps of this size, as it writes; bytes. */
+export function roomStepBytes(totalBytes: number): number {
+  return Math.min(totalBytes / 20, Math.max(totalBytes / 100, 256 * mebibyte));
+}
+
+/** What decides how much a client of whom too little is known may write at others' expense. */
+export interface Newcomer {
+  readonly totalBytes: number;
+  readonly weight: number;
+  /** Of all clients, this one included. */
+  readonly allWeights: number;
+  /** What it has on the disk already, its files of today included; bytes. */
+  readonly hasBytes: number;
+}
+
+/** The most that such a client may write where others have to pay for it: what its share of the store still has room for. */
+export function newcomerLimitBytes({ totalBytes, weight, allWeights, hasBytes }: Newcomer): number {
+  return Math.max(0, (totalBytes * weight) / Math.max(weight, allWeights) - hasBytes);
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { judgeRun } from './admission.ts';
 import { judgeClock } from './clock-sanity.ts';
-import { growthLimitBytes, whyDestructive } from './guards.ts';
+import { changedPart, growthLimitBytes, hasHabit, whyDestructive } from './guards.ts';
 
 const dayMs = 86_400_000;
 const now = Date.parse('2026-11-20T12:00:00Z');
@@ -83,5 +83,23 @@ describe('judgeClock', () => {
     expect(judgeClock(now - 99 * dayMs, now - 100 * dayMs, first.memory).memory).toEqual({
       lastSeen: now - 99 * dayMs,
     });
+  });
+});
+
+describe('hasHabit', () => {
+  const run = (time: number, part: number) => ({ time, writtenBytes: 1, changedPart: part });
+  it('is learned from five of the last ten runs that changed half of the tree or more', () => {
+    const always = Array.from({ length: 8 }, (_, time) => run(time, 1));
+    expect(hasHabit(always.slice(0, 4))).toBe(false);
+    expect(hasHabit(always.slice(0, 5))).toBe(true);
+    expect(hasHabit([...always, ...Array.from({ length: 9 }, (_, time) => run(10 + time, 0.1))])).toBe(false);
+    const tree = { filesBefore: 20, filesNow: 20, bytesBefore: 1e9, bytesNow: 1e9, sentBytes: 1e9, elapsedMs: dayMs };
+    expect(whyDestructive(tree)).toMatch('rewritten');
+    expect(whyDestructive({ ...tree, isHabit: true })).toBeUndefined();
+  });
+  it('is none of an empty source, however often it comes', () => {
+    const gone = { filesBefore: 50, filesNow: 0, bytesBefore: 1e9, bytesNow: 0, sentBytes: 0, elapsedMs: dayMs };
+    expect(changedPart(gone)).toBe(0);
+    expect(whyDestructive({ ...gone, isHabit: true })).toMatch('all of its 50 files are gone');
   });
 });

@@ -34,12 +34,14 @@ export interface TreeChange {
   readonly filesNow: number;
   readonly bytesBefore: number;
   readonly bytesNow: number;
-  /** Bytes of content of the files that were sent: what a rewritten tree shows itself by. */
+  /** Bytes that were new on the disk, or of the files that were sent where the disk cannot tell: what a rewritten tree shows itself by. */
   readonly sentBytes: number;
   /** The most that its runs usually write; undefined while too little is known. */
   readonly usualBytes?: number | undefined;
   /** Time since the run before. */
   readonly elapsedMs: number;
+  /** This client does so as a habit; see hasHabit. */
+  readonly isHabit?: boolean;
 }
 
 /** The part of a tree that must be gone or rewritten at once. */
@@ -48,6 +50,24 @@ const destroyedPart = 0.5;
 const unusualFactor = 3;
 /** What changed in more time than this did not change suddenly. */
 const suddenMs = 30 * 86_400_000;
+
+/** So many of the last runs that changed half of the tree or more make a habit. */
+const habitRuns = 5;
+const habitAmong = 10;
+
+/** The part of a tree (0 to 1) that was gone or rewritten in a run. */
+export function changedPart({ filesBefore, filesNow, bytesBefore, bytesNow, sentBytes }: TreeChange): number {
+  // An empty source is no habit, however often it comes.
+  if (filesBefore <= 0 || bytesBefore <= 0 || filesNow === 0) return 0;
+  const rewritten = Math.min(bytesBefore, sentBytes - Math.max(0, bytesNow - bytesBefore)) / bytesBefore;
+  return Math.min(1, Math.max(0, 1 - filesNow / filesBefore, 1 - bytesNow / bytesBefore, rewritten));
+}
+
+/** True when a client changes half of its tree or more so often that one more time says nothing. */
+export function hasHabit(runs: readonly RunFigures[]): boolean {
+  const recent = ordinaryRuns(runs).slice(-habitAmong);
+  return recent.filter((run) => (run.changedPart ?? 0) >= destroyedPart).length >= habitRuns;
+}
 
 /**
  * Why a run looks like a disaster that is being backed up (ransomware, an unmounted disk), or undefined when it does
@@ -58,6 +78,7 @@ export function whyDestructive(change: TreeChange): string | undefined {
   if (filesBefore < smallTreeFiles || bytesBefore <= 0 || elapsedMs > suddenMs) return undefined;
   const percent = (part: number) => `${Math.round(part * 100)} %`;
   if (filesNow === 0) return `all of its ${filesBefore.toLocaleString('en')} files are gone`;
+  if (change.isHabit === true) return undefined;
   const gone = 1 - filesNow / filesBefore;
   if (gone >= destroyedPart) return `${percent(gone)} of its ${filesBefore.toLocaleString('en')} files are gone`;
   const lost = 1 - bytesNow / bytesBefore;

@@ -26,6 +26,8 @@ export interface RunFigures {
   readonly writtenBytes: number;
   /** Set for the first run of a client, which wrote its whole tree: it does not say what the next will need. */
   readonly first?: boolean;
+  /** The part of the tree (0 to 1) that was gone or rewritten, by what was measured. */
+  readonly changedPart?: number;
 }
 
 /** All that is known of one client. */
@@ -94,15 +96,48 @@ export function recordRun(
     status: Snapshot['status'];
     writtenBytes: number;
     diedBytes: number;
+    changedPart?: number;
   },
 ): void {
-  const { name, time, status } = run;
+  const { name, time, status, changedPart } = run;
   const writtenBytes = run.writtenBytes * history.diskRatio;
   const diedBytes = run.diedBytes * history.diskRatio;
   const at = history.entries.findLastIndex((entry) => entry.time < time) + 1;
   history.entries.splice(at, 0, { name, time, status, bornBytes: writtenBytes, diedBytes });
-  history.runs.push({ time, writtenBytes, ...(history.runs.length === 0 ? { first: true } : {}) });
+  history.runs.push({
+    time,
+    writtenBytes,
+    ...(history.runs.length === 0 ? { first: true } : {}),
+    ...(changedPart === undefined ? {} : { changedPart }),
+  });
   if (history.runs.length > runsKept) history.runs.splice(0, history.runs.length - runsKept);
+}
+
+/** What is known of a client between two measurings of its tree; bytes on the disk. */
+export interface SinceMeasured {
+  /** What its runs wrote. */
+  readonly writtenBytes: number;
+  /** What was recorded as gone from its tree. */
+  readonly diedBytes: number;
+}
+
+/**
+ * Sets right what a client's history was said to cost, by the measured size of its tree: what was written and is not in
+ * the tree is history, whatever the client said of its growth.
+ * @param grownBytes what the tree measured more than the time before, in bytes on the disk.
+ * @returns what was added to the history; negative when too much had been counted.
+ */
+export function recordMeasure(history: History, since: SinceMeasured, grownBytes: number): number {
+  const { entries } = history;
+  const trueBytes = Math.max(0, since.writtenBytes - grownBytes);
+  // The oldest one's never counts: no snapshot holds what was gone before it.
+  const counted = entries.slice(1);
+  const wrongBytes = Math.max(trueBytes - since.diedBytes, -historyBytes(entries));
+  const weights = counted.map((entry) => (wrongBytes < 0 ? entry.diedBytes : Math.max(1, entry.bornBytes)));
+  const sum = weights.reduce((all, weight) => all + weight, 0);
+  if (sum <= 0) return 0;
+  for (const [at, entry] of counted.entries()) entry.diedBytes += (wrongBytes * (weights[at] as number)) / sum;
+  return wrongBytes;
 }
 
 /** What small files and metadata may cost more than their content; beyond it, it is not these runs that were charged. */

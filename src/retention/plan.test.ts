@@ -116,17 +116,26 @@ describe('makePlan', () => {
     );
   });
 
-  it('never prunes the newest three, a held one, one that a rule keeps, or one of a paused client', () => {
+  it('never prunes the newest three, a held one, or one that a rule keeps; and one of a paused client only as the last', () => {
     fc.assert(
       fc.property(storeStates, aims, (state, aim) => {
-        const gone = new Set(pruned(makePlan(state, aim)).map(key));
+        const plan = makePlan(state, aim);
+        const gone = new Set(pruned(plan).map(key));
+        const spared = new Set(
+          pruned(plan)
+            .filter((decision) => decision.spared)
+            .map(key),
+        );
         for (const hold of state.holds) expect(gone).not.toContain(key({ client: hold.client, snapshot: hold }));
         for (const { name, policy, paused, snapshots } of state.clients) {
           const its = [...snapshots].sort(byTime);
           for (const snapshot of its.slice(-policy.keepLast))
             expect(gone).not.toContain(key({ client: name, snapshot }));
           if (paused !== undefined)
-            for (const snapshot of its) expect(gone).not.toContain(key({ client: name, snapshot }));
+            for (const snapshot of its) {
+              const one = key({ client: name, snapshot });
+              if (gone.has(one)) expect(spared).toContain(one);
+            }
           const newestOfDay = its.filter(
             (snapshot, at) => its[at + 1]?.name.slice(0, 10) !== snapshot.name.slice(0, 10),
           );
@@ -214,6 +223,42 @@ describe('makePlan', () => {
         if (last === undefined) return;
         const target = last.because === 'own-demand' ? (aim.demand?.freeBytes ?? 0) : aim.freeBytes;
         expect(plan.freeBytes - last.freesBytes).toBeLessThan(target);
+      }),
+    );
+  });
+});
+
+describe('an aim that is out of reach', () => {
+  it('deletes nothing but what is too old, and says how far everything would come', () => {
+    fc.assert(
+      fc.property(storeStates, aims, (state, aim) => {
+        if (aim.freeBytes === Number.POSITIVE_INFINITY) return;
+        const plan = makePlan(state, aim);
+        if (plan.reached) return;
+        expect(pruned(plan).filter(({ because }) => because !== 'too-old')).toEqual([]);
+        expect(plan.reachableBytes).toBeLessThan(aim.demand?.freeBytes ?? aim.freeBytes);
+      }),
+    );
+  });
+  it('goes for the least that helps, and no further', () => {
+    fc.assert(
+      fc.property(storeStates, fc.nat(30_000), (state, leastBytes) => {
+        const aim = { freeBytes: 1e9, leastBytes, order: 'importance' as const };
+        const forced = pruned(makePlan(state, aim)).filter(({ because }) => because !== 'too-old');
+        if (forced.length > 0) expect(makePlan(state, aim).freeBytes).toBeGreaterThanOrEqual(leastBytes);
+      }),
+    );
+  });
+  it('deletes nothing that frees nothing', () => {
+    fc.assert(
+      fc.property(storeStates, aims, (state, aim) => {
+        if (aim.freeBytes === Number.POSITIVE_INFINITY) return;
+        const gone = pruned(makePlan(state, aim));
+        for (const [at, one] of gone.entries()) {
+          if (one.freesBytes > 0 || one.because === 'too-old') continue;
+          const later = gone.slice(at).filter(({ client }) => client === one.client);
+          expect(later.some(({ freesBytes }) => freesBytes > 0)).toBe(true);
+        }
       }),
     );
   });

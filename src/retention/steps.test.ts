@@ -33,7 +33,7 @@ function storeOf(clients: Record<string, { days: number; bytesPerDay: number }>,
     const steps = pruneStepByStep(look, aim);
     for (;;) {
       const { value, done } = steps.next();
-      if (done === true) return value;
+      if (done === true) return value?.shortfall;
       const freed = value.freesBytes * yieldPart;
       store.freeBytes += freed;
       store.deleted.push(value.client);

@@ -6,32 +6,38 @@ import type { Aim, Decision, StoreState } from './types.ts';
 /** After so many deletions at most the rest is planned anew, with what the disk says by then. */
 const plannedAtOnce = 8;
 
+/** Why an aim is not reached. */
+export interface Short {
+  readonly shortfall: string;
+  /** How far everything that may go would come, in bytes. */
+  readonly reachableBytes?: number;
+}
+
 /**
  * Yields one deletion after the other until the aim is reached or nothing more may go. The caller deletes the snapshot,
  * waits for its space, and records what the disk says before it asks for the next: `look` must then give the new state.
  * What a deletion frees is only known afterwards, so few are planned at once, and each is judged again when it is due.
  * @returns why the aim is not reached, or undefined when it is.
  */
-export function* pruneStepByStep(look: () => StoreState, aim: Aim): Generator<Decision, string | undefined, void> {
-  if (aim.demand !== undefined) {
-    // What cannot be had is not worth a snapshot: the run is refused then, and all stays as it was.
-    const { reached, shortfall } = planDeletions(look(), aim);
-    if (!reached) return shortfall;
-  }
+export function* pruneStepByStep(look: () => StoreState, aim: Aim): Generator<Decision, Short | undefined, void> {
   for (;;) {
-    const { pruned, shortfall } = planDeletions(look(), aim, plannedAtOnce);
-    if (pruned.length === 0) return shortfall;
+    const { pruned, shortfall, reachableBytes, enoughBytes } = planDeletions(look(), aim, plannedAtOnce);
+    if (pruned.length === 0) {
+      return shortfall === undefined
+        ? undefined
+        : { shortfall, ...(reachableBytes === undefined ? {} : { reachableBytes }) };
+    }
     for (const [index, decision] of pruned.entries()) {
-      if (index > 0 && !isStillDue(decision, look(), aim)) break;
+      if (index > 0 && !isStillDue(decision, look(), aim, enoughBytes)) break;
       yield decision;
     }
   }
 }
 
-function isStillDue({ because, client }: Decision, state: StoreState, aim: Aim): boolean {
+function isStillDue({ because, client }: Decision, state: StoreState, aim: Aim, enoughBytes: number): boolean {
   if (because === 'too-old') return true;
   if (because === 'own-demand') return state.freeBytes < (aim.demand?.freeBytes ?? 0);
-  if (state.freeBytes >= aim.freeBytes) return false;
+  if (state.freeBytes >= enoughBytes) return false;
   const holdings = state.clients
     .filter(({ snapshots }) => snapshots.length > 0)
     .map(({ name, policy, snapshots, ...known }) => ({

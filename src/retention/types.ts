@@ -64,8 +64,10 @@ export interface Client {
    * Half when nothing is known yet.
    */
   readonly middleYield?: number;
-  /** Why nothing of this client may be pruned for now: set by the destruction guard, ended by `byteback release`. */
+  /** Why the history of this client is spared for now: set by the destruction guard, ended by `byteback release` or by habit. */
   readonly paused?: string;
+  /** When the pause began, in milliseconds since 1970: what was taken later is not spared. Without it everything is. */
+  readonly pausedSince?: number;
 }
 
 /** In which order the snapshots of one client go. */
@@ -90,6 +92,8 @@ export interface StoreState {
 export interface Aim {
   /** Free space to reach, in bytes; Infinity for the order in which everything would go. */
   readonly freeBytes: number;
+  /** With less than `freeBytes` within reach, this much is worth a snapshot too; in bytes. Without it, nothing less is. */
+  readonly leastBytes?: number;
   readonly order: PruneOrder;
   readonly demand?: Demand;
 }
@@ -109,6 +113,8 @@ export interface Decision {
   readonly reason: string;
   /** What its deletion is expected to free at its place in the order; 0 for those that are kept. */
   readonly freesBytes: number;
+  /** It goes although the pruning of its client is paused: nobody else had anything to give. */
+  readonly spared?: true;
 }
 
 /** What a plan says: first the snapshots to delete, in order, then all that stay, the next ones to go first. */
@@ -120,4 +126,6 @@ export interface Plan {
   readonly reached: boolean;
   /** Why it is not reached. */
   readonly shortfall?: string;
+  /** How far everything that may go would come, when that is not enough; bytes. */
+  readonly reachableBytes?: number;
 }

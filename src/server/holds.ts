@@ -172,7 +172,10 @@ export async function pauseClient(
   const { client, reason, lastGood } = pause;
   const since = clock.now().toISOString();
   await changeHolds(store, clock, (holds) => {
-    const paused = [...holds.paused.filter((entry) => entry.client !== client), { client, reason, since }];
+    // What came after the first disaster is not spared: a pause that began stays as it began.
+    const paused = holds.paused.some((entry) => entry.client === client)
+      ? holds.paused
+      : [...holds.paused, { client, reason, since }];
     const guarded = holds.holds.some((hold) => hold.client === client && hold.by === 'destruction-guard');
     // The first disaster's last good snapshot is the good one; what came after it may be more of the same.
     if (lastGood === undefined || guarded) return { ...holds, paused };
@@ -191,6 +194,36 @@ export async function resumeClient(store: Store, clock: Clock, name: ClientName)
     paused: holds.paused.filter(({ client }) => client !== name),
     holds: holds.holds.filter(({ client, by }) => client !== name || by !== 'destruction-guard'),
   }));
+}
+
+/** A pause that a habit explains is over. Its last good snapshot stays held for a while: see `freeOldGuards`. */
+export async function endPause(store: Store, clock: Clock, client: ClientName): Promise<boolean> {
+  let resumed = false;
+  await changeHolds(store, clock, (holds) => {
+    resumed = holds.paused.some((entry) => entry.client === client);
+    return resumed ? { ...holds, paused: holds.paused.filter((entry) => entry.client !== client) } : undefined;
+  });
+  return resumed;
+}
+
+/** What the guard held is held so long after its pause is over: time enough for somebody to see that it was none. */
+const guardedAfterMs = 30 * 86_400_000;
+
+/** Releases what the destruction guard held for clients that are not paused any more, a month after it began. */
+export async function freeOldGuards(store: Store, clock: Clock): Promise<StoredHold[]> {
+  const now = clock.now().getTime();
+  const isOver = (holds: Holds, hold: StoredHold) =>
+    hold.by === 'destruction-guard' &&
+    now - Date.parse(hold.since) > guardedAfterMs &&
+    !holds.paused.some(({ client }) => client === hold.client);
+  const seen = await readHolds(store);
+  if (!seen.holds.some((hold) => isOver(seen, hold))) return [];
+  let freed: StoredHold[] = [];
+  await changeHolds(store, clock, (holds) => {
+    freed = holds.holds.filter((hold) => isOver(holds, hold));
+    return { ...holds, holds: holds.holds.filter((hold) => !isOver(holds, hold)) };
+  });
+  return freed;
 }
 
 /** Lets the next run of a client be much larger than usual, once. */

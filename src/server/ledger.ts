@@ -21,7 +21,9 @@ const HistorySchema = v.object({
       diedBytes: Bytes,
     }),
   ),
-  runs: v.array(v.object({ time: v.number(), writtenBytes: Bytes, first: v.optional(v.boolean()) })),
+  runs: v.array(
+    v.object({ time: v.number(), writtenBytes: Bytes, first: v.optional(v.boolean()), changedPart: v.optional(Bytes) }),
+  ),
   middleYield: Bytes,
   diskRatio: Bytes,
   thinned: v.boolean(),
@@ -37,6 +39,18 @@ const StateSchema = v.object({
   clock: v.object({ lastSeen: v.optional(v.number()), suspectSince: v.optional(v.number()) }),
   /** The settings that pruning goes by: those of server.toml, unless a change of them waits to be confirmed. */
   settings: v.optional(v.unknown()),
+  /** Set while pruning is stopped because it did not help; see prune/standstill.ts. */
+  standstill: v.optional(
+    v.object({
+      since: v.string(),
+      why: v.string(),
+      client: v.string(),
+      /** Subvolumes that were not byteback's then. */
+      foreign: v.array(v.string()),
+      freeBytes: Bytes,
+      lookedAt: v.number(),
+    }),
+  ),
   clients: v.record(
     v.string(),
     v.object({
@@ -46,6 +60,8 @@ const StateSchema = v.object({
       treeFiles: v.optional(v.number()),
       /** What simple quotas charged it when its newest snapshot was seen, less what was freed since. */
       chargedBytes: v.optional(v.number()),
+      /** The size of the tree when it was last measured, and what was recorded since. */
+      measured: v.optional(v.object({ treeBytes: Bytes, writtenBytes: Bytes, diedBytes: Bytes })),
       /** The transaction of the newest snapshot, from which the next is measured. */
       newest: v.optional(v.object({ name: v.string(), generation: v.number() })),
     }),
@@ -58,19 +74,42 @@ export interface LedgerClient {
   treeBytes?: number | undefined;
   treeFiles?: number | undefined;
   chargedBytes?: number | undefined;
+  measured?: { readonly treeBytes: number; readonly writtenBytes: number; readonly diedBytes: number } | undefined;
   newest?: { readonly name: string; readonly generation: number } | undefined;
+}
+
+/** Pruning stands still: what it deleted did not give what it should have given. */
+export interface Standstill {
+  readonly since: string;
+  readonly why: string;
+  readonly client: string;
+  readonly foreign: string[];
+  readonly freeBytes: number;
+  readonly lookedAt: number;
 }
 
 export interface Ledger {
   clock: { lastSeen?: number | undefined; suspectSince?: number | undefined };
   settings?: unknown;
+  standstill?: Standstill | undefined;
   clients: Record<string, LedgerClient>;
 }
 
 /** One line of the ledger of a year, `.byteback/ledger/2026.jsonl`: what was done and why, for people and programs. */
 export interface LedgerLine {
   readonly at: string;
-  readonly event: 'run' | 'pruning' | 'pruned' | 'lost' | 'refused' | 'paused' | 'resumed' | 'renamed';
+  readonly event:
+    | 'run'
+    | 'pruning'
+    | 'pruned'
+    | 'lost'
+    | 'refused'
+    | 'paused'
+    | 'resumed'
+    | 'measured'
+    | 'standstill'
+    | 'given-back'
+    | 'renamed';
   readonly [detail: string]: unknown;
 }
 
@@ -89,8 +128,13 @@ export async function readLedger(store: Store, log: Log): Promise<Ledger> {
     return { kind: 'damaged', why: reasonOf(error) } as const;
   });
   if (read.kind === 'ok') {
-    const { clock, settings, clients } = read.value;
-    return { clock, ...(settings === undefined ? {} : { settings }), clients: clients as Ledger['clients'] };
+    const { clock, settings, standstill, clients } = read.value;
+    return {
+      clock,
+      ...(settings === undefined ? {} : { settings }),
+      ...(standstill === undefined ? {} : { standstill }),
+      clients: clients as Ledger['clients'],
+    };
   }
   if (read.kind !== 'gone') log.warn(`the ledger is damaged and begun anew: ${path}: ${read.why}`);
   return { clock: {}, clients: {} };

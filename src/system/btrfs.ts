@@ -50,6 +50,12 @@ export async function createReadOnlySnapshot(source: string, target: string): Pr
   await run(['btrfs', 'subvolume', 'snapshot', '-r', '--', source, target], { timeoutMs: 3_600_000 });
 }
 
+/** The same, writable: what is written to it later is not in the source. */
+export async function createWritableSnapshot(source: string, target: string): Promise<void> {
+  await refuseExisting(target);
+  await run(['btrfs', 'subvolume', 'snapshot', '--', source, target], { timeoutMs: 3_600_000 });
+}
+
 async function refuseExisting(path: string): Promise<void> {
   const there = await lstat(path).then(
     () => true,

@@ -81,6 +81,8 @@ export class SmallClient {
   #version = 0;
   #runs = 0;
   readonly #files = new Set<string>();
+  /** What its records say that its tree holds, where that is not the truth. Bytes. */
+  claimedBytes: number | undefined;
 
   constructor(store: Store, name: string, fileBytes: number) {
     this.#store = store;
@@ -139,7 +141,7 @@ export class SmallClient {
         sentBytes: sentFiles * this.#fileBytes,
         sentFiles,
         files: this.#files.size,
-        totalBytes: this.#files.size * this.#fileBytes,
+        totalBytes: this.claimedBytes ?? this.#files.size * this.#fileBytes,
         retries: 0,
       },
       ...further,

@@ -84,6 +84,7 @@ function eventChecks(): HealthCheck[] {
     bitrot: { level: 'critical', days: 30, fix: 'byteback events' },
     drill: { level: 'critical', days: 8, fix: drill },
     clock: { level: 'warning', days: 2, fix: 'timedatectl status' },
+    'pruning-in-vain': { level: 'critical', days: 7, fix: 'byteback-prune --dry-run' },
     'pruning-waits': { level: 'warning', days: 2, fix: 'byteback-prune --dry-run' },
     empty: { level: 'warning', days: 2, fix: 'byteback events' },
     'run-failed': { level: 'warning', days: 2, fix: 'byteback events' },

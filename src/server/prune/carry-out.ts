@@ -1,18 +1,23 @@
 import type { ClientName } from '../../protocol/names.ts';
+import { helpsNoMore, type Yield } from '../../retention/helped.ts';
 import { recordDeletion } from '../../retention/history.ts';
 import { pruneStepByStep } from '../../retention/steps.ts';
 import type { Aim, Decision } from '../../retention/types.ts';
 import { isRootsSubvolume } from '../../system/btrfs.ts';
 import { openSimpleQuota } from '../../system/btrfs-quota.ts';
-import { appendToLedger, ledgerClient, writeLedger } from '../ledger.ts';
+import { recordEvent } from '../events.ts';
+import { appendToLedger, ledgerClient, type Standstill, writeLedger } from '../ledger.ts';
+import { findTransfers } from '../status-running.ts';
 import type { Store } from '../store.ts';
 import type { StoredSnapshot } from './contents.ts';
 import { deleteSnapshot } from './delete.ts';
+import { findHolders, holdersInWords } from './holders.ts';
 import type { Seen } from './look.ts';
 import { freeDataChunks, keepReserve, readStoreSpace } from './reserve.ts';
 import type { Space } from './space.ts';
+import { findStandstill } from './standstill.ts';
 import type { Deletion, PruneDeps } from './types.ts';
-import { inBytes, inPercent } from './words.ts';
+import { inBytes, inPercent, tellShort } from './words.ts';
 
 /** What was done. */
 interface Done {
@@ -42,11 +47,15 @@ export async function carryOut(seen: Seen, aim: Aim, deps: PruneDeps): Promise<D
     await measure();
   }
   let sinceMoved = 0;
+  const yields: Yield[] = [];
   const steps = pruneStepByStep(() => seen.state(), aim);
   for (;;) {
     const { value, done } = steps.next();
-    if (done === true) return { deleted, space: seen.space, ...(value === undefined ? {} : { why: value }) };
-    const outcome = await deleteOne(value, seen, deps);
+    if (done === true) {
+      const why = tellShort(value?.shortfall, value?.reachableBytes);
+      return { deleted, space: seen.space, ...(why === undefined ? {} : { why }) };
+    }
+    const outcome = await deleteOne(value, seen, aim, deps);
     if (outcome === undefined) continue;
     deleted.push(outcome.deletion);
     await writeLedger(store, seen.ledger, log);
@@ -61,6 +70,16 @@ export async function carryOut(seen: Seen, aim: Aim, deps: PruneDeps): Promise<D
         return { deleted, space: seen.space, why };
       }
     }
+    yields.push(outcome.gave);
+    const { client } = outcome.deletion;
+    if (helpsNoMore(yields)) {
+      const around = { ...deps, ...seen, freeBytes: seen.space.freeBytes, now: deps.clock.now() };
+      const standstill = await findStandstill(client, yields, around);
+      if (standstill !== undefined) {
+        await standStill(standstill, seen, deps);
+        return { deleted, space: seen.space, why: standstill.why };
+      }
+    }
     if (!outcome.spaceIsBack) {
       const why = 'the space of what was deleted has not come back yet; nothing more is deleted until it has';
       return { deleted, space: seen.space, why };
@@ -68,8 +87,24 @@ export async function carryOut(seen: Seen, aim: Aim, deps: PruneDeps): Promise<D
   }
 }
 
+/** Has the admin hear that pruning stops, and remembers it: the next prune begins there. */
+async function standStill(standstill: Standstill, { ledger, space, holds }: Seen, { store, log, clock }: PruneDeps) {
+  ledger.standstill = standstill;
+  await writeLedger(store, ledger, log);
+  const at = clock.now().toISOString();
+  await appendToLedger(store, [{ at, event: 'standstill', client: standstill.client, why: standstill.why }], log);
+  const usedBytes = space.totalBytes - space.dataFreeBytes;
+  const holders = holdersInWords(await findHolders(store, { ledger, holds, usedBytes }));
+  await recordEvent(store, {
+    at,
+    kind: 'pruning-in-vain',
+    what: 'pruning stopped: what it deletes frees nothing',
+    why: `${standstill.why}; ${holders}`,
+  });
+}
+
 /** Deletes one snapshot, waits for its space, and says before and after what it does and why. */
-async function deleteOne(decision: Decision, seen: Seen, { store, log, clock, config }: PruneDeps) {
+async function deleteOne(decision: Decision, seen: Seen, aim: Aim, { store, log, clock, config }: PruneDeps) {
   const { client, reason } = decision;
   const { name: snapshot } = decision.snapshot;
   const expectedBytes = Math.round(decision.freesBytes);
@@ -78,6 +113,7 @@ async function deleteOne(decision: Decision, seen: Seen, { store, log, clock, co
   await appendToLedger(store, [{ at, event: 'pruning', client, snapshot, why: reason, expectedBytes }], log);
 
   const charge = await chargeOf(store, client);
+  const wroteBefore = await othersWrote(store);
   const { failed, spaceIsBack } = await deleteSnapshot(store, findStored(seen, client, snapshot), log);
   if (failed !== undefined) {
     log.warn(`cannot delete ${client} ${snapshot}: ${failed}`);
@@ -95,7 +131,15 @@ async function deleteOne(decision: Decision, seen: Seen, { store, log, clock, co
   await appendToLedger(store, [{ at: clock.now().toISOString(), event: 'pruned', client, snapshot, freedBytes }], log);
   const free = `${inBytes(after.freeBytes)} free (${inPercent(after.freeBytes, after.totalBytes)})`;
   log.step(`pruned ${client} ${snapshot}: freed ${inBytes(freedBytes)}; ${free}`);
-  return { deletion: { client, snapshot, reason, freedBytes, freeBytes: after.freeBytes }, spaceIsBack };
+  if (aim.demand !== undefined || decision.spared === true) {
+    const forWhom = aim.demand === undefined ? 'the store' : `a run of ${aim.demand.client}`;
+    const what = `snapshot ${snapshot} of ${client} was deleted to make room for ${forWhom}`;
+    await recordEvent(store, { at: clock.now().toISOString(), kind: 'pruned-for-room', client, what, why: reason });
+  }
+  // What came in meanwhile hides what was freed.
+  const wroteBytes = chargedLess === undefined ? Math.max(0, (await othersWrote(store)) - wroteBefore) : 0;
+  const gave = { expectedBytes, freedBytes: freedBytes + wroteBytes };
+  return { deletion: { client, snapshot, reason, freedBytes, freeBytes: after.freeBytes }, gave, spaceIsBack };
 }
 
 /**
@@ -109,6 +153,12 @@ async function chargeOf(store: Store, client: string): Promise<(() => Promise<nu
   if (quota === undefined || !(await isRootsSubvolume(current).catch(() => false))) return undefined;
   const before = await quota.chargedBytes(current);
   return async () => before - (await quota.chargedBytes(current));
+}
+
+/** What the runs that are under way have written so far, in bytes. */
+async function othersWrote(store: Store): Promise<number> {
+  const transfers = await findTransfers(store).catch(() => []);
+  return transfers.reduce((sum, { kind, doneBytes }) => sum + (kind === 'backup' ? doneBytes : 0), 0);
 }
 
 function findStored(seen: Seen, client: string, name: string): StoredSnapshot | undefined {

@@ -8,7 +8,17 @@ import { isRootsSubvolume } from '../../system/btrfs.ts';
 import { openSimpleQuota } from '../../system/btrfs-quota.ts';
 import type { Log } from '../../system/log.ts';
 import { recordEvent } from '../events.ts';
-import { growthIsSettled, keepCopyOfHolds, pauseClient, readHolds, resumeClient, whyLost } from '../holds.ts';
+import {
+  endPause,
+  freeOldGuards,
+  growthIsSettled,
+  type Holds,
+  keepCopyOfHolds,
+  pauseClient,
+  readHolds,
+  resumeClient,
+  whyLost,
+} from '../holds.ts';
 import { appendToLedger, type Ledger, putDamagedLedgerAside, readLedger, writeLedger } from '../ledger.ts';
 import type { Store } from '../store.ts';
 import { readSnapshots, type StoredSnapshot } from './contents.ts';
@@ -16,7 +26,9 @@ import { observe } from './observe.ts';
 import { findRecovered } from './recovered.ts';
 import { readStoreSpace } from './reserve.ts';
 import { completedBy, differ, parseSettings, policyOf, type Settings, settingsOf } from './settings.ts';
+import { measureClaims } from './sizes.ts';
 import type { Space } from './space.ts';
+import { stillStands } from './standstill.ts';
 import type { PruneDeps, PruneOptions } from './types.ts';
 import { inBytes } from './words.ts';
 
@@ -25,6 +37,7 @@ export interface Seen {
   readonly contents: ReadonlyMap<ClientName, readonly StoredSnapshot[]>;
   readonly ledger: Ledger;
   readonly settings: Settings;
+  readonly holds: Holds;
   space: Space;
   /** Snapshots that could not be deleted in this prune, with the reason. */
   readonly stuck: Hold[];
@@ -50,7 +63,7 @@ export async function look(
     readLedger(store, log),
     readStoreSpace(store, config.prune.startPercent),
   ]);
-  const { lines, disasters } = await observe(ledger, contents, {
+  const { lines, disasters, habits } = await observe(ledger, contents, {
     now,
     log,
     charges: await readCharges(store, contents.keys()),
@@ -82,6 +95,17 @@ export async function look(
         why: `all that was in ${lastGood} is there again`,
       });
     }
+    for (const client of habits) {
+      if (!(await endPause(store, clock, client))) continue;
+      const why = 'most of its files are new in most of its runs: that is its habit';
+      log.info(`${client}: pruning goes on: ${why}`);
+      lines.push({ at: now.toISOString(), event: 'resumed', client, why });
+      const what = `the pause of ${client} is over; the snapshot from before it stays held for a month`;
+      await recordEvent(store, { at: now.toISOString(), kind: 'pause-ended', client, what, why });
+    }
+    for (const { client, snapshot } of await freeOldGuards(store, clock)) {
+      log.info(`${client} ${snapshot} is released: the pause that it was held for is long over`);
+    }
     await appendToLedger(store, lines, log);
     await keepCopyOfHolds(store);
     await putLedgerAside(store, now, log);
@@ -93,7 +117,7 @@ export async function look(
   const verdict = judgeClock(now.getTime(), newest === 0 ? undefined : newest, memoryOf(ledger));
   ledger.clock = options.confirm === true ? { lastSeen: now.getTime() } : { ...verdict.memory };
   const lost = holds.lost === undefined ? undefined : whyLost(store, holds.lost);
-  const refusal = lost ?? (options.confirm === true ? undefined : verdict.why);
+  let refusal = lost ?? (options.confirm === true ? undefined : verdict.why);
   if (record && refusal !== undefined) await recordRefusal(store, now, refusal, lost !== undefined);
 
   const present = settingsOf(config, contents.keys());
@@ -102,9 +126,9 @@ export async function look(
     contents,
     ledger,
     settings,
+    holds,
     space,
     stuck,
-    ...(refusal === undefined ? {} : { refusal }),
     state() {
       return {
         now: now.getTime(),
@@ -117,7 +141,7 @@ export async function look(
             policy: policyOf(settings, name),
             snapshots: its?.history.entries ?? [],
             ...(its === undefined ? {} : { middleYield: its.history.middleYield }),
-            ...(paused === undefined ? {} : { paused: paused.reason }),
+            ...(paused === undefined ? {} : { paused: paused.reason, pausedSince: Date.parse(paused.since) }),
           };
         }),
         holds: [...holds.holds.map(({ client, snapshot, reason }) => ({ client, name: snapshot, reason })), ...stuck],
@@ -128,6 +152,11 @@ export async function look(
   const remembered = parseSettings(ledger.settings);
   let chosen = seen(present);
   let aim = aimOf(options, chosen, now.getTime()) ?? ageAim(options, chosen);
+  if (aim !== undefined && aim.freeBytes > 0) {
+    // Who pays hangs on what each has: nobody's word decides that.
+    const measured = await measureClaims(ledger, contents, { totalBytes: space.totalBytes, now, log });
+    if (record) await appendToLedger(store, measured, log);
+  }
   if (remembered !== undefined && differ(remembered, present) && options.confirm !== true) {
     const count = aim === undefined ? 0 : planDeletions(chosen.state(), aim).pruned.length;
     const all = [...contents.values()].reduce((sum, snapshots) => sum + snapshots.length, 0);
@@ -148,12 +177,19 @@ export async function look(
     }
   }
   ledger.settings = chosen.settings;
+  if (ledger.standstill !== undefined) {
+    const around = { store, ledger, contents, freeBytes: space.freeBytes, now, log };
+    ledger.standstill =
+      options.confirm === true || aim === undefined ? undefined : await stillStands(ledger.standstill, around);
+    refusal ??= ledger.standstill?.why;
+  }
   if (record) await writeLedger(store, ledger, log);
   if (space.metadataShort) {
     const free = `${space.metadataFreePercent.toFixed(1)} % free, data: ${inBytes(space.dataFreeBytes)}`;
     log.info(`metadata are short: ${free}`);
   }
-  return aim === undefined ? chosen : Object.assign(chosen, { aim });
+  const found = { ...(aim === undefined ? {} : { aim }), ...(refusal === undefined ? {} : { refusal }) };
+  return Object.assign(chosen, found);
 }
 
 /** A damaged ledger goes out of the way of the one that is written now. */
@@ -212,9 +248,11 @@ function aimOf({ order, freeTarget, demand }: PruneOptions, seen: Seen, now: num
     now,
   );
   const standing = freeSpaceToReach({ freeBytes, totalBytes, needBytes }, settings);
-  if (demand === undefined) return standing === undefined ? undefined : { freeBytes: standing, order };
-  const target = Math.max(standing ?? 0, demand.aimBytes);
-  return freeBytes < target
-    ? { freeBytes: target, order, demand: { client: demand.client, freeBytes: demand.leastBytes } }
-    : undefined;
+  if (demand === undefined) {
+    if (standing === undefined) return undefined;
+    // Where `stop` is out of reach, `start` is better than nothing.
+    return { freeBytes: standing, leastBytes: (totalBytes * settings.startPercent) / 100, order };
+  }
+  const { client, aimBytes, leastBytes } = demand;
+  return freeBytes < aimBytes ? { freeBytes: aimBytes, order, demand: { client, freeBytes: leastBytes } } : undefined;
 }

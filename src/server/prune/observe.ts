@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { reasonOf } from '../../errors.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { type RunRecord, RunRecordSchema } from '../../protocol/run-record.ts';
-import { usualRunBytes, whyDestructive } from '../../retention/guards.ts';
+import { changedPart, hasHabit, usualRunBytes, whyDestructive } from '../../retention/guards.ts';
 import { type History, recordCharge, recordDeletion, recordRun } from '../../retention/history.ts';
 import { bytesWrittenSince, generationOf } from '../../system/btrfs/written.ts';
 import { isMissing } from '../../system/files.ts';
@@ -24,6 +24,8 @@ export interface Disaster {
 export interface Observed {
   readonly lines: LedgerLine[];
   readonly disasters: Disaster[];
+  /** Clients of whom so much changes so often that a pause of theirs is over. */
+  readonly habits: ClientName[];
 }
 
 /** One snapshot is measured for this long at most, all of them together for so long. */
@@ -39,7 +41,7 @@ export async function observe(
   contents: ReadonlyMap<ClientName, readonly StoredSnapshot[]>,
   { now, log, charges = new Map() }: { now: Date; log: Log; charges?: ReadonlyMap<ClientName, number> },
 ): Promise<Observed> {
-  const observed: Observed = { lines: [], disasters: [] };
+  const observed: Observed = { lines: [], disasters: [], habits: [] };
   const at = now.toISOString();
   for (const client of Object.keys(ledger.clients)) {
     if (!contents.has(client as ClientName)) delete ledger.clients[client];
@@ -62,13 +64,26 @@ export async function observe(
       const timeoutMs = Math.min(measureMs, Math.max(0, until - performance.now()));
       await observeRun(ledger, snapshot, snapshots[index - 1], { observed, at, timeoutMs, log, judge });
     }
+    if (fresh.size === 0) continue;
+    if (hasHabit(history.runs)) observed.habits.push(client);
     const charge = charges.get(client);
-    if (fresh.size === 0 || charge === undefined) continue;
     const before = known.size === 0 ? 0 : its.chargedBytes;
-    if (before !== undefined) recordCharge(history, fresh, charge - before);
-    its.chargedBytes = charge;
+    if (before !== undefined && charge !== undefined) recordCharge(history, fresh, charge - before);
+    if (charge !== undefined) its.chargedBytes = charge;
+    countSinceMeasured(its, fresh);
   }
   return observed;
+}
+
+function countSinceMeasured(its: LedgerClient, fresh: ReadonlySet<string>): void {
+  const { measured } = its;
+  if (measured === undefined) return;
+  const entries = its.history.entries.filter(({ name }) => fresh.has(name));
+  its.measured = {
+    ...measured,
+    writtenBytes: entries.reduce((sum, { bornBytes }) => sum + bornBytes, measured.writtenBytes),
+    diedBytes: entries.reduce((sum, { diedBytes }) => sum + diedBytes, measured.diedBytes),
+  };
 }
 
 async function observeRun(
@@ -86,14 +101,15 @@ async function observeRun(
   const { client, name, time } = snapshot;
   const its = ledgerClient(ledger, client);
   const record = await readRunOf(snapshot, log);
-  const measured = previous === undefined ? undefined : await measure(its, previous, snapshot, timeoutMs, log);
+  const measured = await measure(its, previous, snapshot, timeoutMs, log);
   const writtenBytes = measured ?? record?.figures?.sentBytes ?? usualRun(its.history);
   // A run of single sources saw a part of the tree only.
   const figures = record?.whole === false ? undefined : record?.figures;
-  // The client says how large its tree is. What it grew by cannot be more than what it wrote.
-  const grown = figures === undefined ? 0 : figures.totalBytes - (its.treeBytes ?? 0);
-  const diedBytes = Math.max(0, writtenBytes - Math.max(0, grown));
   const { files: filesNow, totalBytes: bytesNow } = figures ?? {};
+  // The client says how large its tree is: until the tree is measured (see sizes.ts), that stands.
+  const grown = bytesNow === undefined ? 0 : bytesNow - (its.treeBytes ?? 0);
+  const diedBytes = Math.max(0, writtenBytes - grown);
+  let part: number | undefined;
   if (
     judge &&
     filesNow !== undefined &&
@@ -101,19 +117,23 @@ async function observeRun(
     its.treeFiles !== undefined &&
     its.treeBytes !== undefined
   ) {
-    const sentBytes = Math.max(figures?.sentBytes ?? 0, measured ?? 0);
-    const reason = whyDestructive({
+    const change = {
       filesBefore: its.treeFiles,
       filesNow,
       bytesBefore: its.treeBytes,
       bytesNow,
-      sentBytes,
+      // A large file of which little changed is sent whole by its size, and is not by the disk.
+      sentBytes: measured ?? figures?.sentBytes ?? 0,
       usualBytes: usualRunBytes(its.history.runs),
       elapsedMs: time - (previous?.time ?? 0),
-    });
+      isHabit: hasHabit(its.history.runs),
+    };
+    part = changedPart(change);
+    const reason = whyDestructive(change);
     if (reason !== undefined) observed.disasters.push({ client, reason, lastGood: previous?.name });
   }
-  recordRun(its.history, { name, time, status: record?.status ?? 'unknown', writtenBytes, diedBytes });
+  const changed = part === undefined ? {} : { changedPart: part };
+  recordRun(its.history, { name, time, status: record?.status ?? 'unknown', writtenBytes, diedBytes, ...changed });
   its.treeBytes = bytesNow ?? its.treeBytes;
   its.treeFiles = filesNow ?? its.treeFiles;
   observed.lines.push({
@@ -129,17 +149,20 @@ async function observeRun(
 
 async function measure(
   its: LedgerClient,
-  previous: StoredSnapshot,
+  previous: StoredSnapshot | undefined,
   snapshot: StoredSnapshot,
   timeoutMs: number,
   log: Log,
 ): Promise<number | undefined> {
   if (timeoutMs < 1000) return undefined;
   try {
+    // Before the first there was nothing: all that it holds was written by it.
     const generation =
-      its.newest?.name === previous.name
-        ? its.newest.generation
-        : await generationOf(join(previous.directory, previous.name));
+      previous === undefined
+        ? 0
+        : its.newest?.name === previous.name
+          ? its.newest.generation
+          : await generationOf(join(previous.directory, previous.name));
     const written = await bytesWrittenSince(join(snapshot.directory, snapshot.name), generation, timeoutMs);
     if (written === undefined) return undefined;
     its.newest = { name: snapshot.name, generation: written.generation };

@@ -1,17 +1,20 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { serverPaths } from '../../config/paths.ts';
+import { reasonOf } from '../../errors.ts';
 import { makePlan } from '../../retention/plan.ts';
 import type { Clock } from '../../system/clock.ts';
 import { tryLock } from '../../system/lock.ts';
+import type { Log } from '../../system/log.ts';
 import { sweepTemporaryFiles } from '../../system/temporary.ts';
 import { listClientNames, type Store } from '../store.ts';
 import { carryOut } from './carry-out.ts';
-import { look } from './look.ts';
+import { findHolders, holdersInWords } from './holders.ts';
+import { look, type Seen } from './look.ts';
 import { keepReserve, readStoreSpace } from './reserve.ts';
 import type { Space } from './space.ts';
 import type { PruneDeps, PruneOptions, PruneReport } from './types.ts';
-import { inBytes, inPercent } from './words.ts';
+import { inBytes, inPercent, tellShort } from './words.ts';
 
 /** Another pruner is waited for this long by a run that needs the room. */
 const patienceMs = 5 * 60_000;
@@ -40,7 +43,9 @@ export async function prune(options: PruneOptions, deps: PruneDeps): Promise<Pru
     const seen = await look(options, deps, { record: true });
     if (seen.refusal !== undefined) {
       log.warn(`nothing is pruned: ${seen.refusal}`);
-      return unchanged(options, seen.space, 'refused', seen.refusal);
+      const stands = seen.ledger.standstill !== undefined;
+      const told = stands ? { holders: await holdersOfStore(seen, store, log) } : {};
+      return { ...unchanged(options, seen.space, 'refused', seen.refusal), ...told };
     }
     if (seen.aim === undefined) {
       await keepReserve(store, seen.space, log);
@@ -53,11 +58,13 @@ export async function prune(options: PruneOptions, deps: PruneDeps): Promise<Pru
     const done = await carryOut(seen, seen.aim, deps);
     if (done.why !== undefined) log.warn(`too little could be freed: ${done.why}`);
     await keepReserve(store, done.space, log);
+    const holders = done.why === undefined ? {} : { holders: await holdersOfStore(seen, store, log) };
     return {
       mode: 'run',
       order: options.order,
       outcome: done.why === undefined ? 'reached' : 'short',
       ...(done.why === undefined ? {} : { why: done.why }),
+      ...holders,
       totalBytes: space.totalBytes,
       freeBytesBefore: space.freeBytes,
       freeBytesAfter: done.space.freeBytes,
@@ -87,13 +94,20 @@ async function plan(options: PruneOptions, deps: PruneDeps): Promise<PruneReport
   const { refusal } = seen;
   const everything = options.mode === 'list' && options.freeTarget === undefined;
   const aim = everything ? { freeBytes: Number.POSITIVE_INFINITY, order: options.order } : seen.aim;
-  const { decisions, shortfall, freeBytes } = makePlan(seen.state(), aim ?? { freeBytes: 0, order: options.order });
-  const why = refusal ?? (everything ? undefined : shortfall);
+  const { decisions, shortfall, freeBytes, reached, reachableBytes } = makePlan(
+    seen.state(),
+    aim ?? { freeBytes: 0, order: options.order },
+  );
+  const why = refusal ?? (everything ? undefined : tellShort(shortfall, reachableBytes));
+  const isShort = !everything && aim !== undefined && (refusal !== undefined || !reached);
+  const holders = isShort ? { holders: await holdersOfStore(seen, deps.store, deps.log) } : {};
   return {
     mode: options.mode,
     order: options.order,
     outcome: refusal !== undefined ? 'refused' : aim === undefined ? 'enough' : 'planned',
     ...(why === undefined ? {} : { why }),
+    ...holders,
+    ...(everything || reachableBytes === undefined ? {} : { reachableBytes: Math.floor(reachableBytes) }),
     totalBytes: space.totalBytes,
     freeBytesBefore: space.freeBytes,
     freeBytesAfter: everything ? space.freeBytes : Math.round(freeBytes),
@@ -108,6 +122,19 @@ async function plan(options: PruneOptions, deps: PruneDeps): Promise<PruneReport
     })),
     deleted: [],
   };
+}
+
+/** Who holds the space, in words; that it cannot be told fails nothing else. */
+async function holdersOfStore(seen: Seen, store: Store, log: Log): Promise<string> {
+  const { ledger, holds, space } = seen;
+  const usedBytes = space.totalBytes - space.dataFreeBytes;
+  try {
+    const words = holdersInWords(await findHolders(store, { ledger, holds, usedBytes }));
+    log.warn(words);
+    return words;
+  } catch (error) {
+    return `who holds the space cannot be told: ${reasonOf(error)}`;
+  }
 }
 
 function unchanged(options: PruneOptions, space: Space, outcome: PruneReport['outcome'], why?: string): PruneReport {

@@ -61,6 +61,10 @@ export interface PruneReport {
    */
   readonly outcome: 'enough' | 'reached' | 'short' | 'refused' | 'busy' | 'planned';
   readonly why?: string;
+  /** Who holds the space, in words, when there is too little. */
+  readonly holders?: string;
+  /** How far everything that may go would come, when that is not enough; bytes free. */
+  readonly reachableBytes?: number;
   readonly totalBytes: number;
   readonly freeBytesBefore: number;
   readonly freeBytesAfter: number;

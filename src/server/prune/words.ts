@@ -15,3 +15,9 @@ export function inBytes(bytes: number): string {
 export function inPercent(part: number, whole: number): string {
   return `${whole === 0 ? 0 : ((100 * part) / whole).toFixed(1)} %`;
 }
+
+/** Why an aim is out of reach, and how far everything that may go would come. */
+export function tellShort(shortfall: string | undefined, reachableBytes: number | undefined): string | undefined {
+  if (shortfall === undefined || reachableBytes === undefined) return shortfall;
+  return `${shortfall}; all that may go would leave no more than ${inBytes(reachableBytes)} free`;
+}

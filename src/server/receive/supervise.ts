@@ -7,6 +7,7 @@ import { noJail, whyNoJail } from '../sandbox/jail.ts';
 import { explainStoreTrouble } from '../store-trouble.ts';
 import { diskErrorIn } from './disk-errors.ts';
 import { readErrorLines } from './error-lines.ts';
+import { type MoreRoom, RoomAsker } from './more-room.ts';
 import { isProgress, WorkMeter } from './progress.ts';
 
 /** What a session's rsync is held to. */
@@ -15,6 +16,10 @@ export interface Limits {
   readonly idleTimeoutMs: number;
   /** A path in the store whose free space is watched; undefined for sessions that only read. */
   readonly watchSpaceAt?: string;
+  /** Asks for more room while there is little. */
+  readonly more?: MoreRoom;
+  /** The room, above the reserve, at which it is ended; 0, or less for a run that needs nothing. Bytes. */
+  readonly endBelowBytes?: number;
   /** When it has written more than `limitBytes` and less than `floorBytes` are free it is ended, with this error. */
   readonly growth?: { readonly limitBytes: number; readonly floorBytes: number; readonly failure: () => BytebackError };
 }
@@ -58,9 +63,12 @@ export async function supervise(
           onLine(line);
         });
   const stop = new AbortController();
+  const asker = limits.more === undefined ? undefined : new RoomAsker(program.pid, limits.more);
   const watches = [
-    watchProgress(program.pid, limits.idleTimeoutMs, stop.signal, endIt),
-    ...(limits.watchSpaceAt === undefined ? [] : [watchSpace(limits.watchSpaceAt, stop.signal, endIt)]),
+    watchProgress(program.pid, limits.idleTimeoutMs, stop.signal, endIt, () => asker?.isStopped === true),
+    ...(limits.watchSpaceAt === undefined
+      ? []
+      : [watchSpace(limits.watchSpaceAt, stop.signal, endIt, { asker, endBelowBytes: limits.endBelowBytes ?? 0 })]),
     ...(limits.growth === undefined || limits.watchSpaceAt === undefined
       ? []
       : [watchGrowth(program.pid, limits.watchSpaceAt, limits.growth, stop.signal, endIt)]),
@@ -76,6 +84,7 @@ async function watchProgress(
   idleMs: number,
   signal: AbortSignal,
   endIt: (why: BytebackError) => void,
+  isStopped: () => boolean,
 ): Promise<void> {
   const meter = new WorkMeter(pid);
   let mark = await meter.read();
@@ -83,7 +92,7 @@ async function watchProgress(
   const pollMs = Math.min(longestPollMs, Math.max(50, idleMs / 10));
   while (await waited(pollMs, signal)) {
     const now = await meter.read();
-    if (isProgress(mark, now)) {
+    if (isProgress(mark, now) || isStopped()) {
       mark = now;
       since = performance.now();
     } else if (performance.now() - since >= idleMs) {
@@ -100,11 +109,20 @@ async function watchProgress(
   }
 }
 
-async function watchSpace(path: string, signal: AbortSignal, endIt: (why: BytebackError) => void): Promise<void> {
+async function watchSpace(
+  path: string,
+  signal: AbortSignal,
+  endIt: (why: BytebackError) => void,
+  { asker, endBelowBytes }: { readonly asker: RoomAsker | undefined; readonly endBelowBytes: number },
+): Promise<void> {
   for (let pollMs = 200; await waited(pollMs, signal); ) {
     let room: number;
     try {
       room = await roomBytes(path);
+      if (asker !== undefined && !signal.aborted) {
+        await asker.look(room);
+        room = await roomBytes(path);
+      }
     } catch (error) {
       const explained = explainStoreTrouble(error, path);
       endIt(
@@ -119,8 +137,8 @@ async function watchSpace(path: string, signal: AbortSignal, endIt: (why: Byteba
       return;
     }
     if (signal.aborted) return;
-    if (room <= 0) {
-      endIt(storeFull(room));
+    if (room <= endBelowBytes) {
+      endIt(storeFull(room, undefined, asker?.why));
       return;
     }
     pollMs = Math.min(longestPollMs, Math.max(250, room / fastestFillPerMs));

@@ -1,3 +1,4 @@
+import * as v from 'valibot';
 import { BytebackError } from '../../errors.ts';
 import type { ListScope } from '../../protocol/command.ts';
 import type { Failure } from '../../protocol/messages.ts';
@@ -5,6 +6,7 @@ import type { ClientName, RunId, SnapshotName } from '../../protocol/names.ts';
 import { buildRsyncArgv, type RsyncOptions } from '../../protocol/rsync-options.ts';
 import type { RunRecord } from '../../protocol/run-record.ts';
 import { storedFormat } from '../../protocol/stored.ts';
+import { freeSpace } from '../../system/btrfs.ts';
 import { type Lock, tryLock } from '../../system/lock.ts';
 import { distrustsLinks } from '../../system/rsync-version.ts';
 import type { RunningProgram } from '../../system/run.ts';
@@ -12,7 +14,7 @@ import { failureOf } from '../helper-request.ts';
 import { Refusal } from '../refusal.ts';
 import { lockedError } from '../runs/prepare.ts';
 import { readRecord, requireOpen } from '../runs/record.ts';
-import { roomBytes, storeFull } from '../runs/space.ts';
+import { reserveBytes, roomBytes, storeFull } from '../runs/space.ts';
 import { startInJail } from '../sandbox/jail.ts';
 import { jailedProgramArgv } from '../sandbox/jailed.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
@@ -66,16 +68,19 @@ export async function transfer(session: Session, run: RunId, options: RsyncOptio
     const [held, serverSide] = await Promise.all([lockOf(session), serverSideOf(session)]);
     lock = held;
     // Under the lock: no prepare can come in between.
-    const { growth } = requireOpen(await readRecord(store.runFile(client)), run);
-    const room = await roomBytes(store.fsDir(client));
-    if (room <= 0) return await record(client, run, { exitCode: 1, failure: storeFull(room) });
-    const rsync = await startReceiver(session, lock, options, serverSide);
+    const { growth, expectedBytes } = requireOpen(await readRecord(store.runFile(client)), run);
     const directory = store.fsDir(client);
-    const end = await supervise(
-      rsync,
-      { idleTimeoutMs: session.idleTimeoutMs, watchSpaceAt: directory, ...growthLimitOf(client, growth) },
-      session.say,
-    );
+    const space = await beginningSpace(directory, expectedBytes);
+    if ('failure' in space) return await record(client, run, { exitCode: 1, failure: space.failure });
+    const rsync = await startReceiver(session, lock, options, serverSide);
+    const limits = {
+      idleTimeoutMs: session.idleTimeoutMs,
+      watchSpaceAt: directory,
+      ...space,
+      ...growthLimitOf(client, growth),
+      ...moreRoomFor(client, run, growth),
+    };
+    const end = await supervise(rsync, limits, session.say);
     return await record(client, run, end, helper?.ask);
   } finally {
     helper?.end();
@@ -115,6 +120,30 @@ function startReceiver(
     stderr: 'pipe',
     lockFd: lock.fd,
   });
+}
+
+/** A run that needs nothing may go a little way into the reserve, since it may be what frees something. Bytes. */
+const needsNothingBytes = 16 * 1024 * 1024;
+
+/** Whether there is room to begin with, and at which room the run is ended. */
+async function beginningSpace(directory: string, expectedBytes: number) {
+  const room = await roomBytes(directory);
+  if (room > 0) return { endBelowBytes: 0 };
+  const { totalBytes } = await freeSpace(directory);
+  const mayBegin = expectedBytes === 0 && room > -reserveBytes(totalBytes) / 2;
+  return mayBegin ? { endBelowBytes: room - needsNothingBytes } : { failure: storeFull(room) };
+}
+
+/** Root makes room for a run as it writes, as far as that is fair. */
+function moreRoomFor(client: ClientName, run: RunId, growth: RunRecord['growth']): Pick<Limits, 'more'> {
+  if (growth?.stepBytes === undefined) return {};
+  const lowBytes = growth.stepBytes / 2;
+  const ask = async () => {
+    const { json } = await askRoot('snapshot', { verb: 'room', client, run });
+    const answer = v.safeParse(v.object({ why: v.nullable(v.string()) }), JSON.parse(json));
+    return answer.success ? (answer.output.why ?? undefined) : 'the server could not make room';
+  };
+  return { more: { lowBytes, ask } };
 }
 
 function growthLimitOf(client: ClientName, growth: RunRecord['growth']): Pick<Limits, 'growth'> {

@@ -1,11 +1,14 @@
+import { reasonOf } from '../../errors.ts';
 import { escapeName, unescapeName } from '../../protocol/file-name.ts';
 import type { Failure } from '../../protocol/messages.ts';
 import type { ClientName, RunId } from '../../protocol/names.ts';
+import type { RunRecord } from '../../protocol/run-record.ts';
 import type { Clock } from '../../system/clock.ts';
 import { isOutOfSpace } from '../../system/out-of-space.ts';
 import { recordEvent } from '../events.ts';
 import type { Store } from '../store.ts';
 import { withoutAllowance } from './allowance.ts';
+import { endedForRoom, giveBack } from './give-back.ts';
 import { readRecord, requireClientPlace, requireOpen, updateCurrentRecord, writeCurrentRecord } from './record.ts';
 
 /** How a transfer ended, as receive tells it. */
@@ -43,6 +46,7 @@ export async function recordTransfer(
   });
   if (end.failure === null) return;
   const { what, why } = end.failure;
+  if (endedForRoom(end.failure)) await tryToGiveBack({ ...record, transfers }, { store, clock });
   await recordEvent(store, {
     at: clock.now().toISOString(),
     kind: 'run-failed',
@@ -51,6 +55,20 @@ export async function recordTransfer(
     what: `a run of ${client} failed: ${what}`,
     ...(why === undefined ? {} : { why }),
   });
+}
+
+/** Where it cannot be done, what was written stays, and the refusals name it; the end of the transfer is told all the same. */
+async function tryToGiveBack(record: RunRecord, { store, clock }: { store: Store; clock: Clock }): Promise<void> {
+  const { client, run } = record;
+  const event = { at: clock.now().toISOString(), kind: 'given-back', client, run };
+  try {
+    if (!(await giveBack(store, record))) return;
+    const what = `what a run of ${client} had written is given back: its files are those of its last snapshot again`;
+    await recordEvent(store, { ...event, what });
+  } catch (error) {
+    const what = `what a run of ${client} had written could not be given back`;
+    await recordEvent(store, { ...event, what, why: reasonOf(error) });
+  }
 }
 
 /** Has the admin hear of something that was refused. */

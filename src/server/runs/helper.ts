@@ -10,7 +10,8 @@ import {
   PrepareRequestSchema,
   ProofRequestSchema,
 } from '../../protocol/messages.ts';
-import { ClientNameSchema, RunIdSchema } from '../../protocol/names.ts';
+import { type ClientName, ClientNameSchema, RunIdSchema } from '../../protocol/names.ts';
+import type { RunRecord } from '../../protocol/run-record.ts';
 import { readRequest } from '../helper-request.ts';
 import { checks, Refusal } from '../refusal.ts';
 import { complete } from './complete.ts';
@@ -18,6 +19,7 @@ import { closeDrill, type DrillVerdict, type OpenedDrill, openDrill } from './dr
 import { recordRefusal, recordTransfer } from './event.ts';
 import { completeHooks } from './hooks.ts';
 import { prepare, type RunDeps } from './prepare.ts';
+import { moreRoom, type RoomReply } from './room.ts';
 
 /** Printable and short: whoever has taken over the user byteback may word it. */
 const RefusalText = v.pipe(v.string(), v.maxLength(500));
@@ -25,6 +27,8 @@ const RefusalText = v.pipe(v.string(), v.maxLength(500));
 /** Everything that can be asked of the root helper byteback-snapshot: a closed set, no delete in it. */
 export const HelperRequestSchema = v.variant('verb', [
   v.strictObject({ verb: v.literal('prepare'), client: ClientNameSchema, request: PrepareRequestSchema }),
+  /** Room for a run whose transfer writes. */
+  v.strictObject({ verb: v.literal('room'), client: ClientNameSchema, run: RunIdSchema }),
   v.strictObject({ verb: v.literal('complete'), client: ClientNameSchema, request: CompleteRequestSchema }),
   v.strictObject({
     verb: v.literal('event'),
@@ -51,7 +55,7 @@ export const HelperRequestSchema = v.variant('verb', [
 
 /** What the helper answers, and what it does before the answer goes out, though the answer does not depend on it. */
 export interface HelperAnswer {
-  readonly reply: PrepareReply | CompleteReply | OpenedDrill | DrillVerdict | { readonly ok: true };
+  readonly reply: PrepareReply | CompleteReply | OpenedDrill | DrillVerdict | RoomReply | { readonly ok: true };
   readonly afterwards?: () => Promise<void>;
 }
 
@@ -59,6 +63,8 @@ export interface HelperDeps extends RunDeps {
   readonly config: ServerConfig;
   /** Prunes when the store asks for it; its failure fails nothing else. */
   readonly pruneAfterwards: () => Promise<void>;
+  /** Makes one step of room for a run that writes; gives why there is none. */
+  readonly makeRoom: (client: ClientName, record: RunRecord) => Promise<string | undefined>;
 }
 
 /** Reads one request and does it. @throws BytebackError with the exit for the caller. */
@@ -82,6 +88,8 @@ async function answer(request: v.InferOutput<typeof HelperRequestSchema>, deps: 
   switch (request.verb) {
     case 'prepare':
       return { reply: await prepare(request.client, request.request, deps) };
+    case 'room':
+      return { reply: await moreRoom(request.client, request.run, deps) };
     case 'event':
       await recordTransfer(request.client, request, deps);
       return { reply: { ok: true } };

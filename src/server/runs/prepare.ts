@@ -10,7 +10,7 @@ import { findUser } from '../../system/accounts.ts';
 import { bootId } from '../../system/boot-id.ts';
 import type { Clock } from '../../system/clock.ts';
 import { isMissing } from '../../system/files.ts';
-import { tryLock } from '../../system/lock.ts';
+import { type Lock, tryLock } from '../../system/lock.ts';
 import { readStateFile } from '../../system/state-file.ts';
 import { dropDamaged } from '../bitrot-mending.ts';
 import { recordEvent } from '../events.ts';
@@ -23,7 +23,9 @@ import { findTransfers } from '../status-running.ts';
 import { listSnapshotNames, makeLockFile, type Store } from '../store.ts';
 import { setAllowance } from './allowance.ts';
 import { pinMachine, readClientState } from './client-state.ts';
+import { settleCurrent } from './give-back.ts';
 import { prepareHooks } from './hooks.ts';
+import { requireFewIdle } from './idle-prepares.ts';
 import { readMachineText } from './machine.ts';
 import { readRecord, requireClientPlace, writeCurrentRecord } from './record.ts';
 
@@ -45,16 +47,16 @@ const dayMs = 24 * 3_600_000;
  */
 export async function prepare(client: ClientName, request: PrepareRequest, deps: RunDeps): Promise<PrepareReply> {
   const { store, clock } = deps;
-  await requireClientPlace(store, client);
-  await makeLost(client, deps);
-  const lock = await tryLock(store.lockFile(client));
-  if (lock === undefined) throw lockedError(client);
+  const lock = await lockPlace(client, deps);
   try {
+    await settleCurrent(store, client);
+    await requireClientPlace(store, client);
     const last = await lastRecord(client, deps);
     await requireMachine(store, client, { now: request.machineId, last: last?.machineId });
     const limit = deps.config.policyOf(client).snapshotsPerDay ?? deps.config.snapshotsPerDay;
     const names = await listSnapshotNames(store, client);
     requireNotTooSoon(names, limit, clock.now(), await madeUnderWrongNames(store, client, names, clock.now()));
+    await requireFewIdle(store, client, last, clock.now());
     const growth = await deps.admit(client, request.expectedBytes);
     const run = newRunId();
     const { expectedBytes } = request;
@@ -62,7 +64,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       { client, run, expectedBytes },
       { store, clock, timeoutMs: deps.config.hookTimeoutMs },
     );
-    await setAllowance(store, client, growth);
+    const chargedBytes = await setAllowance(store, client, growth);
     const { paths: mending, mustWalk } =
       request.whole === true
         ? await dropDamaged(store, clock, client, deps.config.user)
@@ -81,7 +83,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       expectedBytes: request.expectedBytes,
       ...(request.whole === undefined ? {} : { whole: request.whole }),
       previous: (last?.state === 'completed' ? last.run : last?.previous) ?? null,
-      growth: { ...growth },
+      growth: { ...growth, ...(chargedBytes === undefined ? {} : { chargedBytes }) },
       transfers: [],
       ...(hooks.length === 0 ? {} : { hooks }),
       ...(mending.length === 0 ? {} : { mending: [...mending] }),
@@ -126,6 +128,20 @@ async function isEmpty(path: string): Promise<boolean> {
 async function machineDigest(store: Store, client: ClientName): Promise<string | null> {
   const text = await readMachineText(store.machineFile(client));
   return text === undefined ? null : createHash('sha256').update(text).digest('hex');
+}
+
+/** The client's lock, which lies beside `current`; a crash may have left that without its name. */
+async function lockPlace(client: ClientName, deps: RunDeps): Promise<Lock> {
+  const path = deps.store.lockFile(client);
+  const lock = await makeLost(client, deps)
+    .then(() => tryLock(path))
+    .catch(async (error: unknown) => {
+      // Says what is missing, in words.
+      await requireClientPlace(deps.store, client);
+      throw error;
+    });
+  if (lock === undefined) throw lockedError(client);
+  return lock;
 }
 
 export function lockedError(client: ClientName): BytebackError {

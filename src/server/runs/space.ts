@@ -20,11 +20,15 @@ export async function roomBytes(path: string): Promise<number> {
 }
 
 /** The failure of a store that has no room. `wantedBytes` is what the client announced, if it did. */
-export function storeFull(roomLeftBytes: number, wantedBytes?: number): BytebackError {
+export function storeFull(roomLeftBytes: number, wantedBytes?: number, whyNoMore?: string): BytebackError {
   const room = `${Math.max(0, roomLeftBytes)} bytes are left above the reserve`;
   return new BytebackError('storeFull', {
     what: 'the store is full',
-    why: wantedBytes === undefined ? room : `${wantedBytes} bytes are announced, ${room}`,
-    fix: 'on the server, free some space: byteback-prune --free 10%, or enlarge the store',
+    why: [
+      ...(wantedBytes === undefined ? [] : [`${wantedBytes} bytes are announced`]),
+      room,
+      ...(whyNoMore === undefined ? [] : [whyNoMore]),
+    ].join('; '),
+    fix: 'on the server, look at who holds the space: byteback status, byteback-prune --dry-run --free 10%; or enlarge the store',
   });
 }
