@@ -111,6 +111,7 @@ const table: readonly (readonly [id: string, facts: Partial<FactValues>, level: 
   ['bitrot', event('bitrot'), 'critical', 'what bitrot tells'],
   ['drill', event('drill'), 'critical', 'what drill tells'],
   ['clock', event('clock'), 'warning', 'what clock tells'],
+  ['pruning-in-vain', event('pruning-in-vain'), 'critical', 'what pruning-in-vain tells'],
   ['pruning-waits', event('pruning-waits'), 'warning', 'what pruning-waits tells'],
   ['empty', event('empty'), 'warning', 'what empty tells'],
   ['run-failed', event('run-failed'), 'warning', 'what run-failed tells'],
