@@ -47,6 +47,12 @@ function sidePackage(side: 'client' | 'server', task: string, depends: readonly 
 
 const ours = await copyrightOfOurs(root);
 
+/**
+ * The first that distrusts links and the rules of a peer; Debian has it in its security updates. The package `byteback` alone takes older
+ * ones, for distributions without it: the jail contains what they do, and `byteback doctor` warns.
+ */
+const safeRsync = 'rsync (>= 3.5.0)';
+
 /** In the order in which they are built. */
 export const packages: readonly Package[] = [
   {
@@ -83,11 +89,12 @@ export const packages: readonly Package[] = [
       await copyInto(join(root, 'lib/byteback/node'), join(tree, 'usr/lib/byteback/node'), true);
     },
   },
-  sidePackage('client', 'sends files', ['openssh-client'], ours),
+  sidePackage('client', 'sends files', [safeRsync, 'openssh-client'], ours),
   sidePackage(
     'server',
     'stores files',
     [
+      safeRsync,
       'btrfs-progs',
       // Since 0.8 it can close the door behind it: --disable-userns.
       'bubblewrap (>= 0.8.0)',

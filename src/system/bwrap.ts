@@ -45,7 +45,8 @@ export async function bwrapArgv(
     ...['--ro-bind', '/usr', '/usr'],
     ...(await Promise.all(systemDirectories.map(showSystemDirectory))).flat(),
     ...['--proc', '/proc'],
-    ...['--dev', '/dev'],
+    // Nothing else of /dev: a peer can have rsync read any file by name, and some there never end.
+    ...['--dir', '/dev', '--dev-bind', '/dev/null', '/dev/null'],
     ...[view.access === 'write' ? '--bind' : '--ro-bind', view.directory, view.at],
     ...['--remount-ro', '/'],
     ...['--chdir', view.at],

@@ -16,13 +16,17 @@ const leastWrittenBytes = 16_384;
 /** A receiver that only deletes or lists reads and writes nothing, but works. */
 const leastTicks = 20;
 
+/** So many times the patience for silence a program may be busy without moving a byte; then it is as good as silent. */
+export const mostBusyIdles = 6;
+
+/** True when bytes came or went between two moments, more than a stopped peer explains. */
+export function hasMoved(before: Work, after: Work): boolean {
+  return after.readBytes > before.readBytes || after.writtenBytes - before.writtenBytes >= leastWrittenBytes;
+}
+
 /** True when something was done between two moments that a stopped peer does not explain. */
 export function isProgress(before: Work, after: Work): boolean {
-  return (
-    after.readBytes > before.readBytes ||
-    after.writtenBytes - before.writtenBytes >= leastWrittenBytes ||
-    after.ticks - before.ticks >= leastTicks
-  );
+  return hasMoved(before, after) || after.ticks - before.ticks >= leastTicks;
 }
 
 /** Adds up the work of a process and all below it over time; what has ended by then still counts. */

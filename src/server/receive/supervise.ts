@@ -5,10 +5,11 @@ import type { RunningProgram } from '../../system/run.ts';
 import { roomBytes, storeFull } from '../runs/space.ts';
 import { noJail, whyNoJail } from '../sandbox/jail.ts';
 import { explainStoreTrouble } from '../store-trouble.ts';
+import { isThere, sessionOfSshd } from './connection.ts';
 import { diskErrorIn } from './disk-errors.ts';
 import { readErrorLines } from './error-lines.ts';
 import { type MoreRoom, RoomAsker } from './more-room.ts';
-import { isProgress, WorkMeter } from './progress.ts';
+import { hasMoved, isProgress, mostBusyIdles, WorkMeter } from './progress.ts';
 
 /** What a session's rsync is held to. */
 export interface Limits {
@@ -65,6 +66,7 @@ export async function supervise(
   const stop = new AbortController();
   const asker = limits.more === undefined ? undefined : new RoomAsker(program.pid, limits.more);
   const watches = [
+    watchConnection(stop.signal, endIt),
     watchProgress(program.pid, limits.idleTimeoutMs, stop.signal, endIt, () => asker?.isStopped === true),
     ...(limits.watchSpaceAt === undefined
       ? []
@@ -79,6 +81,26 @@ export async function supervise(
   return { exitCode, failure };
 }
 
+/** How often the connection is looked for. */
+const connectionPollMs = 2000;
+
+/** A program that is busy does not notice that nobody is there any more. */
+async function watchConnection(signal: AbortSignal, endIt: (why: BytebackError) => void): Promise<void> {
+  const session = await sessionOfSshd();
+  if (session === undefined) return;
+  while (await waited(connectionPollMs, signal)) {
+    if (await isThere(session)) continue;
+    endIt(
+      new BytebackError('unreachable', {
+        what: 'the server ended the session',
+        why: 'the connection is gone',
+        fix: 'look at the connection, and try again',
+      }),
+    );
+    return;
+  }
+}
+
 async function watchProgress(
   pid: number,
   idleMs: number,
@@ -89,10 +111,19 @@ async function watchProgress(
   const meter = new WorkMeter(pid);
   let mark = await meter.read();
   let since = performance.now();
+  let moved = mark;
+  let movedAt = since;
   const pollMs = Math.min(longestPollMs, Math.max(50, idleMs / 10));
   while (await waited(pollMs, signal)) {
     const now = await meter.read();
-    if (isProgress(mark, now) || isStopped()) {
+    // A program that waits for room is stopped by us, not silent.
+    const waits = isStopped();
+    if (hasMoved(moved, now) || waits) {
+      moved = now;
+      movedAt = performance.now();
+    }
+    // Processor time alone is progress for a while: deleting and listing move no bytes.
+    if (waits || (isProgress(mark, now) && performance.now() - movedAt < mostBusyIdles * idleMs)) {
       mark = now;
       since = performance.now();
     } else if (performance.now() - since >= idleMs) {

@@ -2,6 +2,7 @@ import { BytebackError } from '../../errors.ts';
 import { jailDirectory } from '../../protocol/rsync-options.ts';
 import { bwrapArgv } from '../../system/bwrap.ts';
 import { type RunningProgram, type StreamOf, start } from '../../system/run.ts';
+import { limitedArgv } from './limits.ts';
 import { seccompFilter } from './seccomp.ts';
 
 /** One program in the jail. */
@@ -40,7 +41,7 @@ export async function startInJail(program: JailedProgram): Promise<RunningProgra
       rootReads: program.rootReads === true,
     },
     filterFd,
-    program.argv,
+    limitedArgv(program.argv),
   );
   try {
     return start(argv, {
