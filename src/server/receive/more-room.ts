@@ -1,4 +1,4 @@
-import { withDescendants } from './progress.ts';
+import { signalDescendants } from './progress.ts';
 
 /** How room is made for a run while it writes. Bytes are those above the reserve. */
 export interface MoreRoom {
@@ -30,13 +30,18 @@ export class RoomAsker {
     this.#more = more;
   }
 
+  /** With less room than this it is worth asking. Bytes above the reserve. */
+  get lowBytes(): number {
+    return this.#more.lowBytes;
+  }
+
   /** Told how much room there is; returns when writing may go on. */
   async look(roomBytes: number): Promise<void> {
     const { lowBytes } = this.#more;
     if (roomBytes >= lowBytes) return;
     if (this.#asking === undefined && roomBytes < this.#below) this.#asking = this.#ask(roomBytes);
     if (this.#asking === undefined || roomBytes >= lowBytes / 2) return;
-    await this.#signal('SIGSTOP');
+    await signalDescendants(this.#pid, 'SIGSTOP');
     this.isStopped = true;
     const timer = new AbortController();
     const longest = new Promise<void>((resolve) => {
@@ -45,7 +50,7 @@ export class RoomAsker {
     });
     await Promise.race([this.#asking, longest]);
     timer.abort();
-    await this.#signal('SIGCONT');
+    await signalDescendants(this.#pid, 'SIGCONT');
     this.isStopped = false;
   }
 
@@ -53,16 +58,5 @@ export class RoomAsker {
     this.why = await this.#more.ask().catch((error: unknown) => String(error));
     this.#below = this.why === undefined ? Number.POSITIVE_INFINITY : roomBytes - this.#more.lowBytes / 4;
     this.#asking = undefined;
-  }
-
-  async #signal(signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
-    // The first is bubblewrap itself, which has to see the end of the others.
-    for (const pid of (await withDescendants(this.#pid)).slice(1)) {
-      try {
-        process.kill(pid, signal);
-      } catch {
-        // It has ended.
-      }
-    }
   }
 }

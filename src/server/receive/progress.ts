@@ -71,6 +71,17 @@ export async function withDescendants(pid: number): Promise<number[]> {
   return found;
 }
 
+/** Sends a signal to all processes below one. That one is bubblewrap itself, which has to see the end of the others. */
+export async function signalDescendants(pid: number, signal: NodeJS.Signals): Promise<void> {
+  for (const each of (await withDescendants(pid)).slice(1)) {
+    try {
+      process.kill(each, signal);
+    } catch {
+      // It has ended.
+    }
+  }
+}
+
 async function childrenOf(pid: number): Promise<number[]> {
   try {
     const threads = await readdir(`/proc/${pid}/task`);

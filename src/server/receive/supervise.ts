@@ -2,14 +2,14 @@ import { performance } from 'node:perf_hooks';
 import { BytebackError } from '../../errors.ts';
 import { freeSpace, syncFileSystem } from '../../system/btrfs.ts';
 import type { RunningProgram } from '../../system/run.ts';
-import { roomBytes, storeFull } from '../runs/space.ts';
 import { noJail, whyNoJail } from '../sandbox/jail.ts';
-import { explainStoreTrouble } from '../store-trouble.ts';
 import { isThere, sessionOfSshd } from './connection.ts';
 import { diskErrorIn } from './disk-errors.ts';
 import { readErrorLines } from './error-lines.ts';
 import { type MoreRoom, RoomAsker } from './more-room.ts';
 import { hasMoved, isProgress, mostBusyIdles, WorkMeter } from './progress.ts';
+import { waited } from './waited.ts';
+import { fastestFillPerMs, watchSpace } from './watch-space.ts';
 
 /** What a session's rsync is held to. */
 export interface Limits {
@@ -35,8 +35,6 @@ export interface Ended {
 
 /** How often the work of the processes is looked at. */
 const longestPollMs = 5000;
-/** How fast a client could fill the disk at most, in bytes per millisecond: it decides when to look again. */
-const fastestFillPerMs = 1_000_000;
 
 /**
  * Waits for a program in the jail and watches over it: it is ended when it makes no progress, or when the free space
@@ -70,7 +68,13 @@ export async function supervise(
     watchProgress(program.pid, limits.idleTimeoutMs, stop.signal, endIt, () => asker?.isStopped === true),
     ...(limits.watchSpaceAt === undefined
       ? []
-      : [watchSpace(limits.watchSpaceAt, stop.signal, endIt, { asker, endBelowBytes: limits.endBelowBytes ?? 0 })]),
+      : [
+          watchSpace(
+            { pid: program.pid, path: limits.watchSpaceAt, asker, endBelowBytes: limits.endBelowBytes ?? 0 },
+            stop.signal,
+            endIt,
+          ),
+        ]),
     ...(limits.growth === undefined || limits.watchSpaceAt === undefined
       ? []
       : [watchGrowth(program.pid, limits.watchSpaceAt, limits.growth, stop.signal, endIt)]),
@@ -140,42 +144,6 @@ async function watchProgress(
   }
 }
 
-async function watchSpace(
-  path: string,
-  signal: AbortSignal,
-  endIt: (why: BytebackError) => void,
-  { asker, endBelowBytes }: { readonly asker: RoomAsker | undefined; readonly endBelowBytes: number },
-): Promise<void> {
-  for (let pollMs = 200; await waited(pollMs, signal); ) {
-    let room: number;
-    try {
-      room = await roomBytes(path);
-      if (asker !== undefined && !signal.aborted) {
-        await asker.look(room);
-        room = await roomBytes(path);
-      }
-    } catch (error) {
-      const explained = explainStoreTrouble(error, path);
-      endIt(
-        explained instanceof BytebackError
-          ? explained
-          : new BytebackError('storeFailed', {
-              what: 'the free space of the store cannot be told',
-              why: String(error),
-              fix: 'on the server, look at: byteback doctor',
-            }),
-      );
-      return;
-    }
-    if (signal.aborted) return;
-    if (room <= endBelowBytes) {
-      endIt(storeFull(room, undefined, asker?.why));
-      return;
-    }
-    pollMs = Math.min(longestPollMs, Math.max(250, room / fastestFillPerMs));
-  }
-}
-
 /** A run that announced little and writes much is ended before others would have to pay for it. */
 async function watchGrowth(
   pid: number,
@@ -197,18 +165,4 @@ async function watchGrowth(
       return;
     }
   }
-}
-
-/** Waits; false when there is nothing to wait for any more. */
-function waited(ms: number, signal: AbortSignal): Promise<boolean> {
-  if (signal.aborted) return Promise.resolve(false);
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve(!signal.aborted);
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-  });
 }

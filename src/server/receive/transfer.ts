@@ -14,7 +14,7 @@ import { failureOf } from '../helper-request.ts';
 import { Refusal } from '../refusal.ts';
 import { lockedError } from '../runs/prepare.ts';
 import { readRecord, requireOpen } from '../runs/record.ts';
-import { reserveBytes, roomBytes, storeFull } from '../runs/space.ts';
+import { reserveBytes, roomOf, storeFull } from '../runs/space.ts';
 import { startInJail } from '../sandbox/jail.ts';
 import { jailedProgramArgv } from '../sandbox/jailed.ts';
 import { listSnapshotNames, type Store } from '../store.ts';
@@ -127,11 +127,11 @@ const needsNothingBytes = 16 * 1024 * 1024;
 
 /** Whether there is room to begin with, and at which room the run is ended. */
 async function beginningSpace(directory: string, expectedBytes: number) {
-  const room = await roomBytes(directory);
-  if (room > 0) return { endBelowBytes: 0 };
+  const room = await roomOf(directory);
+  if (room.bytes > 0) return { endBelowBytes: 0 };
   const { totalBytes } = await freeSpace(directory);
-  const mayBegin = expectedBytes === 0 && room > -reserveBytes(totalBytes) / 2;
-  return mayBegin ? { endBelowBytes: room - needsNothingBytes } : { failure: storeFull(room) };
+  const mayBegin = expectedBytes === 0 && room.bytes > -reserveBytes(totalBytes) / 2;
+  return mayBegin ? { endBelowBytes: room.bytes - needsNothingBytes } : { failure: storeFull(room) };
 }
 
 /** Root makes room for a run as it writes, as far as that is fair. */
@@ -162,8 +162,8 @@ export async function workInPlace(session: Session, run: RunId, task: 'separate'
   try {
     requireOpen(await readRecord(store.runFile(client)), run);
     const directory = store.fsDir(client);
-    const room = await roomBytes(directory);
-    if (room <= 0) return await record(client, run, { exitCode: 1, failure: storeFull(room) });
+    const room = await roomOf(directory);
+    if (room.bytes <= 0) return await record(client, run, { exitCode: 1, failure: storeFull(room) });
     const program = await startInJail({
       directory,
       access: 'write',

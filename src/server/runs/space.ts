@@ -1,5 +1,6 @@
 import { totalmem } from 'node:os';
 import { BytebackError } from '../../errors.ts';
+import { allocationOf } from '../../system/btrfs/allocation.ts';
 import { freeSpace, syncFileSystem } from '../../system/btrfs.ts';
 
 /** What stays free whatever a client sends: 1 GB, or 5 % of a small store. In bytes. */
@@ -7,21 +8,59 @@ export function reserveBytes(totalBytes: number): number {
   return Math.min(1_000_000_000, Math.floor(totalBytes * 0.05));
 }
 
-/** Free space above the reserve, in bytes; negative when the reserve is used. */
-export async function roomBytes(path: string): Promise<number> {
-  const first = await freeSpace(path);
-  const room = first.freeBytes - reserveBytes(first.totalBytes);
-  // statfs does not know what is only in memory yet. That cannot be more than the kernel lets pile up, a part of the
-  // memory; with more room than that the answer is the same, and writing all out would only slow everybody down.
-  if (room > totalmem() / 2) return room;
+/** Room above what must stay free. */
+export interface Room {
+  /** Negative when what must stay free is used. */
+  readonly bytes: number;
+  /** What is scarcer. */
+  readonly of: 'data' | 'metadata';
+}
+
+const mebibyte = 1024 * 1024;
+
+/**
+ * What stays free of metadata, for root's own records and the sessions of others, in bytes: half of that below which pruning begins to
+ * make room for them.
+ */
+export function metadataReserveBytes(couldHaveBytes: number): number {
+  return Math.max(couldHaveBytes * 0.025, Math.min(16 * mebibyte, couldHaveBytes / 10));
+}
+
+/**
+ * The room of a store at a glance: what is only in memory counts as taken, and as more than it will be once it is compressed. For the
+ * exact figure all of it must be on the disk (`roomOf`).
+ */
+export async function glanceAtRoom(path: string): Promise<Room & { readonly isExact: boolean }> {
+  const [{ freeBytes, totalBytes }, allocation] = await Promise.all([freeSpace(path), allocationOf(path)]);
+  const reserve = reserveBytes(totalBytes);
+  // statfs does not know what is only in memory yet.
+  if (allocation === undefined) return { bytes: freeBytes - reserve, of: 'data', isExact: false };
+  const data = Math.min(freeBytes, allocation.dataRoomBytes) - reserve;
+  const metadata = allocation.metadataRoomBytes - metadataReserveBytes(allocation.metadataCouldHaveBytes);
+  return { ...(metadata < data ? { bytes: metadata, of: 'metadata' } : { bytes: data, of: 'data' }), isExact: true };
+}
+
+/** The room of a store, exactly when it is short. */
+export async function roomOf(path: string): Promise<Room> {
+  const first = await glanceAtRoom(path);
+  // What is only in memory cannot be more than the kernel lets pile up, a part of the memory; with more room than that the
+  // answer is the same, and writing all out would only slow everybody down.
+  return first.bytes > (first.isExact ? 0 : totalmem() / 2) ? first : exactRoomOf(path);
+}
+
+/** The room when all that is in memory has been written out. */
+export async function exactRoomOf(path: string): Promise<Room> {
   await syncFileSystem(path);
-  const second = await freeSpace(path);
-  return second.freeBytes - reserveBytes(second.totalBytes);
+  return glanceAtRoom(path);
 }
 
 /** The failure of a store that has no room. `wantedBytes` is what the client announced, if it did. */
-export function storeFull(roomLeftBytes: number, wantedBytes?: number, whyNoMore?: string): BytebackError {
-  const room = `${Math.max(0, roomLeftBytes)} bytes are left above the reserve`;
+export function storeFull({ bytes, of }: Room, wantedBytes?: number, whyNoMore?: string): BytebackError {
+  const left = `${Math.max(0, Math.floor(bytes))} bytes`;
+  const room =
+    of === 'data'
+      ? `${left} are left above the reserve`
+      : `${left} are left of its metadata above the reserve; many small files fill them`;
   return new BytebackError('storeFull', {
     what: 'the store is full',
     why: [

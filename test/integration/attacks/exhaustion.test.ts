@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { command } from '../../helpers/command.ts';
+import { filesystemUsage } from '../../../src/system/btrfs.ts';
+import { command, must } from '../../helpers/command.ts';
 import { type InstalledMachine, installedMachine } from '../../helpers/installed-machine.ts';
 import { type Wire, wireOf } from '../../helpers/wire.ts';
 
@@ -12,10 +14,12 @@ import { type Wire, wireOf } from '../../helpers/wire.ts';
 let machine: InstalledMachine;
 let wire: Wire;
 let snapshot: string;
+let alice: Wire;
 
 beforeAll(async () => {
   machine = await installedMachine({ size: '1G' });
   wire = wireOf(machine, await machine.client('mallory.example'));
+  alice = wireOf(machine, await machine.client('alice.example'));
   const tree = join(machine.disk, 'tree');
   await mkdir(tree);
   await writeFile(join(tree, 'file'), 'mine\n');
@@ -114,4 +118,64 @@ it('EX03 an rsync that is busy, or asleep, ends when the connection is gone', as
   for (const { pid } of await receivers()) process.kill(Number(pid), 'SIGSTOP');
   child.kill('SIGKILL');
   await until('the server ended it', async () => (await receivers()).length === 0);
+});
+
+/** Free for an ordinary writer, in bytes, with all that is in memory written out. */
+async function freeBytes(): Promise<number> {
+  await must(['sync', '--file-system', '/byteback']);
+  const { bavail, bsize } = await statfs('/byteback');
+  return bavail * bsize;
+}
+
+async function emptied(): Promise<void> {
+  const nothing = join(machine.disk, 'nothing');
+  await mkdir(nothing, { recursive: true });
+  const run = await wire.prepare();
+  await wire.push(run, `${nothing}/`);
+  await rm('/byteback/filler', { force: true });
+}
+
+it('EX04 a fast push ends above the reserve', { timeout: 120_000 }, async () => {
+  const flood = join(machine.disk, 'flood');
+  await mkdir(flood);
+  for (let at = 0; at < 4; at += 1) await writeFile(join(flood, `big-${at}`), randomBytes(64 * 1024 * 1024));
+  const reserve = 1024 ** 3 / 20;
+  await must(['fallocate', '-l', String(Math.floor((await freeBytes()) - reserve - 150_000_000)), '/byteback/filler']);
+  const run = await wire.prepare();
+  const push = await wire.push(run, `${flood}/`, '--inplace', '--whole-file');
+  expect(push.stderr).toContain('the store is full');
+  const free = await freeBytes();
+  console.log(`a fast push ended with ${free} bytes free, ${Math.round(reserve)} of them in reserve`);
+  expect(free).toBeGreaterThan(reserve);
+  expect((await wire.complete(run)).exitCode).toBe(13);
+  await rm(flood, { recursive: true });
+  await emptied();
+});
+
+it('EX05 small files end the session before metadata are full, and others are served', {
+  timeout: 240_000,
+}, async () => {
+  // All is given to data: metadata cannot grow.
+  await must(['fallocate', '-l', String((await freeBytes()) - 1_000_000), '/byteback/filler']);
+  await must(['truncate', '-s', String(Math.floor(0.6 * 1024 ** 3)), '/byteback/filler']);
+  const small = join(machine.disk, 'small');
+  await mkdir(small);
+  const content = randomBytes(1900);
+  for (let at = 0; at < 45_000; at += 1) {
+    if (at % 1000 === 0) await mkdir(join(small, String(at / 1000)));
+    content.writeUInt32LE(at);
+    await writeFile(join(small, String(Math.floor(at / 1000)), `f${at}`), content);
+  }
+  const run = await wire.prepare();
+  const push = await wire.push(run, `${small}/`);
+  expect(push.stderr).toContain('of its metadata');
+  const { metadataSizeBytes, metadataUsedBytes } = await filesystemUsage('/byteback');
+  console.log(`small files ended with ${metadataUsedBytes} of ${metadataSizeBytes} bytes of metadata used`);
+  expect((await wire.complete(run)).exitCode).toBe(13);
+  expect(
+    await alice.reply('prepare', { protocol: 1, version: 't', machineId: '1'.repeat(64), expectedBytes: 0, files: 0 }),
+  ).toMatchObject({ ok: true });
+  await alice.backUp(`${join(machine.disk, 'tree')}/`);
+  expect((await machine.snapshots('alice.example')).length).toBeGreaterThan(0);
+  await emptied();
 });

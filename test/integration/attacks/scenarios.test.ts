@@ -458,6 +458,8 @@ const toldElsewhere: Record<string, string> = {
   EX01: 'test/integration/attacks/exhaustion.test.ts',
   EX02: 'test/integration/attacks/exhaustion.test.ts',
   EX03: 'test/integration/attacks/exhaustion.test.ts',
+  EX04: 'test/integration/attacks/exhaustion.test.ts',
+  EX05: 'test/integration/attacks/exhaustion.test.ts',
   TO01: 'test/integration/attacks/taken-over.test.ts',
   TO02: 'test/integration/attacks/taken-over.test.ts',
   TO03: 'test/integration/attacks/taken-over.test.ts',
