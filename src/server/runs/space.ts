@@ -56,11 +56,10 @@ export async function exactRoomOf(path: string): Promise<Room> {
 
 /** The failure of a store that has no room. `wantedBytes` is what the client announced, if it did. */
 export function storeFull({ bytes, of }: Room, wantedBytes?: number, whyNoMore?: string): BytebackError {
-  const left = `${Math.max(0, Math.floor(bytes))} bytes`;
-  const room =
-    of === 'data'
-      ? `${left} are left above the reserve`
-      : `${left} are left of its metadata above the reserve; many small files fill them`;
+  const left = `${Math.floor(Math.abs(bytes))} bytes`;
+  const what = of === 'data' ? '' : ' of its metadata';
+  const above = bytes < 0 ? `${left} of the reserve${what} are used` : `${left}${what} are left above the reserve`;
+  const room = of === 'data' ? above : `${above}; many small files fill them`;
   return new BytebackError('storeFull', {
     what: 'the store is full',
     why: [
