@@ -55,12 +55,10 @@ export function judgeRun({
   const needed = announcedBytes * margin;
   const start = (totalBytes * startPercent) / 100;
   if (freeBytes - needed >= start) return { verdict: 'go' };
-  if (announcedBytes > limitBytes && !allowed) return { verdict: 'too-large' };
-  return {
-    verdict: 'make-room',
-    aimBytes: needed + start,
-    leastBytes: leastFreeBytes(announcedBytes, totalBytes, startPercent),
-  };
+  const leastBytes = leastFreeBytes(announcedBytes, totalBytes, startPercent);
+  // What not even the whole store could hold is no question of who pays.
+  if (announcedBytes > limitBytes && !allowed && leastBytes <= totalBytes) return { verdict: 'too-large' };
+  return { verdict: 'make-room', aimBytes: needed + start, leastBytes };
 }
 
 const mebibyte = 1024 * 1024;
