@@ -45,7 +45,7 @@ const StateSchema = v.object({
       since: v.string(),
       why: v.string(),
       client: v.string(),
-      /** Subvolumes that were not byteback's then. */
+      /** What was on the store's disk then and not byteback's. */
       foreign: v.array(v.string()),
       freeBytes: Bytes,
       lookedAt: v.number(),

@@ -38,7 +38,11 @@ it.each(['SIGINT', 'SIGTERM'] as const)('%s ends a run that waits for its server
   await machine.startSshd();
   expect(code).toBe(130);
   expect(performance.now() - before).toBeLessThan(5000);
-  expect(stderr).toMatch(new RegExp(`byteback-backup: interrupted\\n  why: by ${signal}\\n$`));
+  expect(stderr).toMatch(
+    new RegExp(
+      `byteback-backup: interrupted\\n  why: by ${signal}; no snapshot was taken\\n  fix: run byteback-backup again: what was sent is not sent again\\n$`,
+    ),
+  );
   // What has ended and waits for the first process of the private machine to notice is not running.
   expect((await command(['pgrep', '-a', '--runstates', 'RSD', '-u', 'byteback'])).stdout).toBe('');
   // Nothing stands in the way of the next run.

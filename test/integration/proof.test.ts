@@ -174,28 +174,44 @@ describe('byteback verify', () => {
 });
 
 describe('a restore', () => {
-  it('notices what was spoiled after it came over, by name, with exit 3', async () => {
-    // Between the disk and us: an rsync that turns one bit of what it has just written, when it has gone on to the next file.
-    const bin = `${machine.scratch}/bin`;
+  /** The restore that is tried, and an rsync before the real one in PATH that spoils a file by the given shell command. */
+  async function spoiledRestore(name: string, spoiling: (file: string, bin: string) => string) {
+    const bin = `${machine.scratch}/bin-${name}`;
+    const out = `${machine.disk}/out-${name}`;
+    const file = `${out}${tree}/old`;
     await mkdir(bin);
     const real = (await must(['which', 'rsync'])).stdout.trim();
-    const file = `${machine.disk}/out${tree}/old`;
-    const turnOneBit = `touch -r "${file}" "${bin}/time"; printf N | dd of="${file}" conv=notrunc status=none; touch -r "${bin}/time" "${file}"`;
+    // What came is read when rsync has gone on to the next file, or has ended: the file is spoiled just before either.
+    const spoil = spoiling(file, bin);
     await writeFile(
       `${bin}/rsync`,
       [
         '#!/bin/bash',
         'set -o pipefail',
+        `case "$*" in *"${out}/") ;; *) exec "${real}" "$@" ;; esac`,
         `"${real}" "$@" | while IFS= read -r line; do`,
-        `  case "$line" in '=>'*/page) ${turnOneBit} ;; esac`,
+        `  case "$line" in *" ${tree.slice(1)}/old") came=yes ;; '=>'*) [ -z "$came" ] || { ${spoil}; came=; } ;; esac`,
         `  printf '%s\\n' "$line"`,
-        'done',
+        `done && ${spoil}`,
         '',
       ].join('\n'),
     );
     await chmod(`${bin}/rsync`, 0o755);
-    const env = { PATH: `${bin}:${process.env.PATH}` };
-    const words = ['byteback-restore', '--restore', '--to', `${machine.disk}/out`, `${tree}/old`, `${tree}/page`];
+    const words = ['byteback-restore', '--restore', '--to', out, `${tree}/old`, `${tree}/page`];
+    return { env: { PATH: `${bin}:${process.env.PATH}` }, words, file, turned: `${bin}/turned` };
+  }
+
+  /** Between the disk and us: one bit of what rsync has just written is turned; size and time stay. */
+  const turnOneBit = (file: string, bin: string) =>
+    [
+      `touch -r "${file}" "${bin}/time"`,
+      `printf N | dd of="${file}" conv=notrunc status=none`,
+      `touch -r "${bin}/time" "${file}"`,
+      `echo >> "${bin}/turned"`,
+    ].join('; ');
+
+  it('notices what is spoiled each time after it came over, by name, with exit 3', async () => {
+    const { env, words, file, turned } = await spoiledRestore('always', turnOneBit);
     const outcome = await client.runWith({ env }, ...words, '--json');
     expect(outcome.exitCode).toBe(3);
     expect(JSON.parse(outcome.stdout)).toMatchObject({
@@ -203,8 +219,20 @@ describe('a restore', () => {
       failed: [{ path: `${tree}/old`, why: 'it differs from the snapshot: content' }],
     });
     expect(await readFile(file, 'utf8')).toBe('Never touched\n');
+    expect((await readFile(turned, 'utf8')).length).toBeGreaterThan(1);
     // Given once more, without the spoiler, it is put right.
     expect(await client.run(...words, '--overwrite')).toExitWith(0);
+    expect(await readFile(file, 'utf8')).toMatch(/^never touched\n$/);
+  });
+
+  it('brings once more what was spoiled once, and then says that all is well', async () => {
+    const once = (file: string, bin: string) => `[ -e "${bin}/turned" ] || { ${turnOneBit(file, bin)}; }`;
+    const { env, words, file, turned } = await spoiledRestore('once', once);
+    const outcome = await client.runWith({ env }, ...words, '--json');
+    expect(outcome).toExitWith(0);
+    expect(JSON.parse(outcome.stdout)).toMatchObject({ status: 'ok', failed: [] });
+    expect(await readFile(file, 'utf8')).toMatch(/^never touched\n$/);
+    expect((await readFile(turned, 'utf8')).length).toBe(1);
   });
 
   it('compares in a second pass where rsync was built without the checksum', async () => {
@@ -217,7 +245,7 @@ describe('a restore', () => {
     const env = { PATH: `${bin}:${process.env.PATH}` };
     const words = ['byteback-restore', '--restore', '--to', `${machine.disk}/out-without`, `${tree}/old`];
     const outcome = await client.runWith({ env }, ...words, '--json', '--debug');
-    expect(outcome).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/ rsync .* --dry-run --checksum /) });
+    expect(outcome).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/ "digests 20/) });
     expect(JSON.parse(outcome.stdout)).toMatchObject({ status: 'ok', files: 1, verified: 'checksums', failed: [] });
     expect(await readFile(`${machine.disk}/out-without${tree}/old`, 'utf8')).toMatch(/^never touched\n$/i);
   });

@@ -15,7 +15,7 @@ import { findHolders, holdersInWords } from './holders.ts';
 import type { Seen } from './look.ts';
 import { freeDataChunks, keepReserve, readStoreSpace } from './reserve.ts';
 import type { Space } from './space.ts';
-import { findStandstill } from './standstill.ts';
+import { findStandstill, type Probes } from './standstill.ts';
 import type { Deletion, PruneDeps } from './types.ts';
 import { inBytes, inPercent, tellShort } from './words.ts';
 
@@ -48,6 +48,7 @@ export async function carryOut(seen: Seen, aim: Aim, deps: PruneDeps): Promise<D
   }
   let sinceMoved = 0;
   const yields: Yield[] = [];
+  const probes: Probes = new Map();
   const steps = pruneStepByStep(() => seen.state(), aim);
   for (;;) {
     const { value, done } = steps.next();
@@ -74,7 +75,7 @@ export async function carryOut(seen: Seen, aim: Aim, deps: PruneDeps): Promise<D
     const { client } = outcome.deletion;
     if (helpsNoMore(yields)) {
       const around = { ...deps, ...seen, freeBytes: seen.space.freeBytes, now: deps.clock.now() };
-      const standstill = await findStandstill(client, yields, around);
+      const standstill = await findStandstill(client, yields, around, probes);
       if (standstill !== undefined) {
         await standStill(standstill, seen, deps);
         return { deleted, space: seen.space, why: standstill.why };

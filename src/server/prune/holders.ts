@@ -1,3 +1,5 @@
+import { readdir } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { escapeName } from '../../protocol/file-name.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { historyBytes } from '../../retention/history.ts';
@@ -8,7 +10,7 @@ import type { Holds } from '../holds.ts';
 import type { Ledger } from '../ledger.ts';
 import { readRecord } from '../runs/record.ts';
 import { listClientNames, listSnapshotNames, type Store } from '../store.ts';
-import { timeOfSnapshotName } from './contents.ts';
+import { type StoredSnapshot, timeOfSnapshotName } from './contents.ts';
 import { inBytes } from './words.ts';
 
 /** Who holds the space of a store, as far as it is known. Bytes. */
@@ -42,6 +44,17 @@ export function isOurs(path: string): boolean {
 /** The subvolumes of the store's file system that are not byteback's, escaped. */
 export async function foreignSubvolumes(store: Store): Promise<string[]> {
   return (await allSubvolumes(store.root, isOurs)).map((path) => escapeName(Buffer.from(path, 'latin1')));
+}
+
+/** What stands at the store's top and is not byteback's, nor a client's directory of the original's; escaped. */
+export async function foreignEntries(
+  store: Store,
+  contents: ReadonlyMap<string, readonly StoredSnapshot[]>,
+): Promise<string[]> {
+  const ours = new Set([basename(store.stateDir), basename(store.clientsDir)]);
+  for (const [client, snapshots] of contents) if (snapshots.some(({ isOriginal }) => isOriginal)) ours.add(client);
+  const names = await readdir(store.root, { encoding: 'latin1' });
+  return names.filter((name) => !ours.has(name)).map((name) => escapeName(Buffer.from(name, 'latin1')));
 }
 
 /** Puts together who holds the space. Pure. */

@@ -1,19 +1,21 @@
 import { join } from 'node:path';
-import { wasInVain, type Yield } from '../../retention/helped.ts';
-import { exclusiveBytes } from '../../system/btrfs/tree-size.ts';
+import { leastTellingBytes, wasInVain, type Yield } from '../../retention/helped.ts';
+import { diskUse } from '../../system/btrfs/tree-size.ts';
 import type { Log } from '../../system/log.ts';
 import type { Ledger, Standstill } from '../ledger.ts';
 import type { Store } from '../store.ts';
 import type { StoredSnapshot } from './contents.ts';
-import { foreignSubvolumes } from './holders.ts';
+import { foreignEntries, foreignSubvolumes } from './holders.ts';
 import { inBytes } from './words.ts';
 
-/** One snapshot is asked what it alone holds for this long at most. */
+/** The file system is asked who holds the space of one thing for this long at most. */
 const probeMs = 5 * 60_000;
-/** While pruning stands still, a snapshot is asked no more often than this. */
+/** While pruning stands still, the file system is asked no more often than this. */
 const probeEveryMs = 3_600_000;
-/** Where nobody can tell why deletions do not help, so many are tried. */
+/** Where the oldest snapshot tells nothing, so many are tried. */
 const mostInVain = 4;
+/** So many things that are not byteback's are looked at; more count as one that cannot be looked at. */
+const mostLookedAt = 20;
 
 interface Around {
   readonly store: Store;
@@ -24,24 +26,30 @@ interface Around {
   readonly log: Log;
 }
 
+/** What was asked during one prune, by snapshot: large ones take minutes. */
+export type Probes = Map<string, Yield | undefined>;
+
 /**
  * Asked after deletions that gave next to nothing: whether pruning must stop. What the deletion of a snapshot between two others
- * gives is an estimate, which may be wrong; what the oldest alone holds is known and can be measured without deleting it.
+ * gives is an estimate, and files that many snapshots share give nothing until the last of these goes. So what is certain is
+ * measured, and nothing deleted for it: what the oldest snapshot alone holds. Where that tells nothing, because next to nothing
+ * changed after it, pruning stops only when there is something else that could hold the space.
  */
 export async function findStandstill(
   client: string,
   yields: readonly Yield[],
   around: Around,
+  probes: Probes,
 ): Promise<Standstill | undefined> {
   const { store, now, freeBytes, log } = around;
-  const [foreign, probed] = [await foreignSubvolumes(store), await probeOldest(client, around)];
-  const its = around.ledger.clients[client];
+  const probed = await probeOldest(client, around, probes);
   if (probed !== undefined && !wasInVain(probed)) {
     log.info(`${client}: its snapshots between others free less than was expected; its oldest holds what it should`);
-    if (its !== undefined) its.history.middleYield = Math.min(its.history.middleYield, 0.02);
     return undefined;
   }
-  if (probed === undefined && foreign.length === 0 && yields.length < mostInVain) return undefined;
+  if (probed === undefined && yields.length < mostInVain) return undefined;
+  const foreign = await findForeign(around);
+  if (probed === undefined && !(await mayHold(foreign, store))) return undefined;
   const last = yields.slice(-2);
   const sum = (figure: (one: Yield) => number) => inBytes(last.reduce((all, one) => all + figure(one), 0));
   const gave = `the last ${last.length} snapshots that were deleted, of ${client}, freed ${sum((one) => one.freedBytes)} of ${sum((one) => one.expectedBytes)} expected`;
@@ -58,26 +66,50 @@ export async function findStandstill(
 /** Whether pruning that stood still still does: undefined when it may go on. Deletes nothing to find out. */
 export async function stillStands(standstill: Standstill, around: Around): Promise<Standstill | undefined> {
   const { store, now, log } = around;
-  const foreign = await foreignSubvolumes(store);
+  const foreign = await findForeign(around);
   const gone = standstill.foreign.filter((path) => !foreign.includes(path));
   const isDue = Math.abs(now.getTime() - standstill.lookedAt) >= probeEveryMs;
   if (gone.length === 0 && !isDue) return standstill;
-  const probed = await probeOldest(standstill.client, around);
-  const helps = probed === undefined ? gone.length > 0 : !wasInVain(probed);
-  if (!helps) return { ...standstill, foreign, lookedAt: now.getTime() };
-  log.info(`pruning goes on: the oldest snapshot of ${standstill.client} holds what it should`);
+  const probed = await probeOldest(standstill.client, around, new Map());
+  if (probed === undefined ? await mayHold(foreign, store) : wasInVain(probed))
+    return { ...standstill, foreign, lookedAt: now.getTime() };
+  log.info(
+    probed === undefined
+      ? 'pruning goes on: what could have held the space is gone, or shares nothing'
+      : `pruning goes on: the oldest snapshot of ${standstill.client} holds what it should`,
+  );
   return undefined;
 }
 
 /** What the deletion of a client's oldest snapshot should free, and what it would; undefined where nobody can tell. */
-async function probeOldest(client: string, { ledger, contents }: Around): Promise<Yield | undefined> {
+async function probeOldest(client: string, { ledger, contents }: Around, probes: Probes): Promise<Yield | undefined> {
   const history = ledger.clients[client]?.history;
   const [oldest, next] = history?.entries ?? [];
   const stored = contents.get(client)?.find(({ name }) => name === oldest?.name);
   if (history === undefined || next === undefined || stored === undefined) return undefined;
-  const bytes = await exclusiveBytes(join(stored.directory, stored.name), probeMs);
-  if (bytes === undefined) return undefined;
-  const probe = { expectedBytes: next.diedBytes, freedBytes: bytes * history.diskRatio };
   // So little expected tells nothing of what holds the space.
-  return wasInVain({ ...probe, freedBytes: 0 }) ? probe : undefined;
+  if (next.diedBytes < leastTellingBytes) return undefined;
+  const path = join(stored.directory, stored.name);
+  if (!probes.has(path)) {
+    const use = await diskUse(path, probeMs);
+    const freedBytes = use && use.exclusiveBytes * history.diskRatio;
+    probes.set(path, freedBytes === undefined ? undefined : { expectedBytes: next.diedBytes, freedBytes });
+  }
+  return probes.get(path);
+}
+
+/** What is on the store's disk and not byteback's. Paths below the store, or from the file system's top with a slash before. */
+async function findForeign({ store, contents }: Around): Promise<string[]> {
+  return [...new Set([...(await foreignSubvolumes(store)), ...(await foreignEntries(store, contents))])];
+}
+
+/** True when one of these shares enough with something to hold what was deleted; also when that cannot be looked at. */
+async function mayHold(foreign: readonly string[], store: Store): Promise<boolean> {
+  if (foreign.length > mostLookedAt) return true;
+  for (const path of foreign) {
+    // What lies outside the store cannot be looked at, and an escaped name leads nowhere.
+    const use = path.startsWith('/') ? undefined : await diskUse(join(store.root, path), probeMs);
+    if (use === undefined || use.totalBytes - use.exclusiveBytes >= leastTellingBytes) return true;
+  }
+  return false;
 }
