@@ -341,7 +341,7 @@ describe('an age limit', () => {
 
 describe('snapshots of the original byteback', () => {
   it('are listed and pruned where they stand; what only looks like one is not touched', {
-    timeout: 300_000,
+    timeout: 120_000,
   }, async () => {
     const { store } = small;
     const old = join(store.root, 'old.example.net');

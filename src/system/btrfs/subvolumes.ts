@@ -77,6 +77,16 @@ function notADirectory(path: string, why: string): BytebackError {
  * @throws BytebackError refused when it is no subvolume.
  */
 export async function deleteSubvolumeHeld(base: string, names: readonly string[]): Promise<void> {
+  // By its number, which never becomes that of another, and closed again: what is still open is only given to the kernel's cleaner
+  // when it is closed, which then waits for the next commit, up to 30 seconds (btrfs(5), commit).
+  const id = await subvolumeIdHeld(base, names);
+  await run(['btrfs', 'subvolume', 'delete', '--commit-after', '--subvolid', String(id), '--', base], {
+    timeoutMs: 600_000,
+  });
+}
+
+/** The number of the subvolume that a path of names leads to, opened step by step. */
+async function subvolumeIdHeld(base: string, names: readonly string[]): Promise<number> {
   const held = await openStepByStep(base, names);
   try {
     if ((await held.stat()).ino !== subvolumeInode)
@@ -84,10 +94,7 @@ export async function deleteSubvolumeHeld(base: string, names: readonly string[]
     const { stdout } = await run(['btrfs', 'inspect-internal', 'rootid', '--', '/proc/self/fd/3'], {
       passFds: [held.fd],
     });
-    // An open directory keeps nothing from being deleted; what else could stand here never has the number of another.
-    await run(['btrfs', 'subvolume', 'delete', '--commit-after', '--subvolid', String(parseId(stdout)), '--', base], {
-      timeoutMs: 600_000,
-    });
+    return parseId(stdout);
   } finally {
     await held.close();
   }
