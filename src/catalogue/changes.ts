@@ -55,7 +55,9 @@ export interface SendPlan {
   readonly checksum: string[];
   /** Large files with one name here and there, by block size; and those of them that are compared by checksum. */
   readonly inPlace: { readonly blockSizeBytes: number; readonly checksum: boolean; readonly paths: string[] }[];
-  /** Bytes of content that will go over at most. */
+  /** Large files with holes of which the other side has nothing that helps: written so that the holes stay holes. */
+  readonly sparse: { readonly checksum: boolean; readonly paths: string[] }[];
+  /** Bytes of content that will go over at most; holes are none. */
   readonly bytes: number;
   /** Bytes of all files that are listed: what a comparison by checksum has to read here. */
   readonly listedBytes: number;
@@ -68,6 +70,17 @@ export interface SendPlan {
 export interface LargeFiles {
   readonly fromBytes: number;
   readonly blockSizeFor: (sizeBytes: number) => number;
+  /** What those with holes take of their disk, by path. */
+  readonly sparse: ReadonlyMap<string, { readonly allocatedBytes: number }>;
+}
+
+/**
+ * Whether a file with holes is made anew: when nothing is there, or what it has grown by is mostly holes, which would be written
+ * as zeros in place.
+ */
+function isMadeWithHoles(before: Entry | undefined, after: Entry, allocatedBytes: number): boolean {
+  const thereBytes = before?.type === 'f' ? before.sizeBytes : 0;
+  return thereBytes + allocatedBytes < after.sizeBytes;
 }
 
 /** Puts every change into the group that carries it over truly. */
@@ -78,6 +91,7 @@ export function planSending(changes: readonly Change[], large: LargeFiles): Send
   const noDirectoryNow = new Set(
     changes.filter(({ before, after }) => before?.type === 'd' && after?.type !== 'd').map(({ path }) => path),
   );
+  const sparse = new Map<boolean, string[]>();
   let bytes = 0;
   let listedBytes = 0;
   let deleted = 0;
@@ -95,8 +109,12 @@ export function planSending(changes: readonly Change[], large: LargeFiles): Send
     listedBytes += after.sizeBytes;
     const isSameByTime = before?.type === 'f' && before.sizeBytes === after.sizeBytes && before.mtime === after.mtime;
     const looksSame = isSameByTime || doubtful === true;
-    if (!isSameByTime || doubtful) bytes += Math.round(after.sizeBytes / Math.max(1, after.links));
-    if (after.links === 1 && before?.type === 'f' && before.links === 1 && after.sizeBytes >= large.fromBytes) {
+    const allocatedBytes = large.sparse.get(path)?.allocatedBytes;
+    if (!isSameByTime || doubtful) bytes += Math.round((allocatedBytes ?? after.sizeBytes) / Math.max(1, after.links));
+    if (allocatedBytes !== undefined && !doubtful && isMadeWithHoles(before, after, allocatedBytes)) {
+      const isLinked = after.links > 1;
+      sparse.set(isLinked, [...(sparse.get(isLinked) ?? []), path]);
+    } else if (after.links === 1 && before?.type === 'f' && before.links === 1 && after.sizeBytes >= large.fromBytes) {
       const blockSizeBytes = large.blockSizeFor(after.sizeBytes);
       const key = `${blockSizeBytes} ${looksSame}`;
       const group = inPlace.get(key) ?? { blockSizeBytes, checksum: looksSame, paths: [] };
@@ -109,5 +127,14 @@ export function planSending(changes: readonly Change[], large: LargeFiles): Send
       normal.push(path);
     }
   }
-  return { normal, checksum, inPlace: [...inPlace.values()], bytes, listedBytes, deleted, noDirectoryNow };
+  return {
+    normal,
+    checksum,
+    inPlace: [...inPlace.values()],
+    sparse: [...sparse].map(([isLinked, paths]) => ({ checksum: isLinked, paths })),
+    bytes,
+    listedBytes,
+    deleted,
+    noDirectoryNow,
+  };
 }

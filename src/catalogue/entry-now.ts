@@ -1,16 +1,18 @@
-import { type BigIntStats, lstatSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import { statPlace } from '../system/deep-place.ts';
 import { isMissing } from '../system/files.ts';
 import { type Entry, findTime } from './record.ts';
 
 /** What a path is now, as a record has it; undefined when nothing is there. @param root put before the path (see MountSpace) @throws what lstat throws otherwise. */
 export function entryNow(path: string, root: string): Entry | undefined {
-  let stats: BigIntStats;
+  let stats: BigIntStats | undefined;
   try {
-    stats = lstatSync(Buffer.from(root + path, 'latin1'), { bigint: true });
+    stats = statPlace(Buffer.from(root + path, 'latin1'));
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
   }
+  if (stats === undefined) return undefined;
   return {
     path,
     type: typeOf(stats),

@@ -31,6 +31,9 @@ export interface ScanInput {
   readonly onProgress?: (recordBytes: number) => void;
 }
 
+/** Files with holes, by path: what they are said to hold, and what they take on their disk. */
+export type SparseFiles = ReadonlyMap<string, { readonly sizeBytes: number; readonly allocatedBytes: number }>;
+
 /** A tree as it was found. */
 export interface Scan {
   /** A file of sorted records (see record.ts): everything below the starts, what rules leave out included. */
@@ -43,6 +46,8 @@ export interface Scan {
   readonly devices: Devices;
   /** What could not be looked at, or not to its end. */
   readonly unlooked: readonly Unlooked[];
+  /** Large files that take less of their disk than they say they hold, by path (byte strings): they have holes. */
+  readonly sparse: SparseFiles;
   /** Put before a path, it leads to where the tree was seen; see MountSpace. */
   readonly root: string;
   /** Why it cannot be compared with another one: it is not known what find could not look at. */
@@ -62,6 +67,7 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
   const file = join(input.workDirectory, 'scan');
   const tags = join(input.workDirectory, 'tags');
   const subvolumes = join(input.workDirectory, 'subvolumes');
+  const large = join(input.workDirectory, 'large');
   const signal = input.signal === undefined ? {} : { signal: input.signal };
   const ways = join(input.workDirectory, 'ways');
   await writeFile(ways, wayRecords(input.ways, input.space.root), { mode: 0o600 });
@@ -74,12 +80,15 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
       ...signal,
     });
     programs.push(sort);
-    const find = start([...input.space.enter, ...findArgv(input, { tags, subvolumes })] as [string, ...string[]], {
-      stdout: pipe.writeFd,
-      stderr: 'pipe',
-      cwd: '/',
-      ...signal,
-    });
+    const find = start(
+      [...input.space.enter, ...findArgv(input, { tags, subvolumes, large })] as [string, ...string[]],
+      {
+        stdout: pipe.writeFd,
+        stderr: 'pipe',
+        cwd: '/',
+        ...signal,
+      },
+    );
     programs.push(find);
     // From here on the end of either is seen by the other.
     pipe.close();
@@ -95,7 +104,7 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
     const { root } = input.space;
     const cacheDirectories = await readTags(tags, input.starts, root);
     const devices = await readDevices(topsOf(input, readFileSync(subvolumes, 'latin1')), input.mounts, root);
-    const known = { file, beganAt, cacheDirectories, devices, unlooked, root };
+    const known = { file, beganAt, cacheDirectories, devices, unlooked, sparse: readSparse(large), root };
     return { ...known, ...(incomplete === undefined ? {} : { incomplete }) };
   } finally {
     pipe.close();
@@ -103,13 +112,22 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
   }
 }
 
+/** What lies deeper is in no run. */
+const longestTopBytes = 4000;
+
 /** Where another device may begin: the starts, what is mounted below them, the tops of subvolumes. */
 function topsOf({ starts, pruned, mounts }: ScanInput, subvolumes: string): string[] {
   const within = (path: string, place: string) => path === place || path.startsWith(place === '/' ? '/' : `${place}/`);
   const mounted = mounts
     .map(({ path }) => path)
     .filter((path) => starts.some((start) => within(path, start)) && !pruned.some((place) => within(path, place)));
-  return [...new Set([...starts, ...mounted, ...subvolumes.split('\0').filter((path) => path !== '')])];
+  return [
+    ...new Set([
+      ...starts,
+      ...mounted,
+      ...subvolumes.split('\0').filter((path) => path !== '' && path.length <= longestTopBytes),
+    ]),
+  ];
 }
 
 const progressMs = 500;
@@ -138,12 +156,20 @@ function wayRecords(ways: readonly string[], root: string): Buffer {
   return Buffer.from(records.join(''), 'latin1');
 }
 
-function findArgv(input: ScanInput, { tags, subvolumes }: { tags: string; subvolumes: string }): [string, ...string[]] {
+/** Holes of smaller files cost nothing worth knowing. In blocks of 512 bytes. */
+const largeBlocks = 2048;
+
+function findArgv(
+  input: ScanInput,
+  { tags, subvolumes, large }: { tags: string; subvolumes: string; large: string },
+): [string, ...string[]] {
   const prune = input.pruned.flatMap((path, index) => [...(index === 0 ? [] : ['-o']), '-path', findPattern(path)]);
   return [
     'find',
     ...input.starts.map((path) => Buffer.from(path, 'latin1').toString('utf8')),
     ...(prune.length === 0 ? [] : ['(', ...prune, ')', '-prune', '-printf', recordFormat, '-o']),
+    // Tells of large files, and goes on with each.
+    ...['-type', 'f', '-size', `+${largeBlocks - 1}`, '-fprintf', large, '%b %s %p\\0', '-false', '-o'],
     // Each subvolume of btrfs is a device of its own, and 256 the inode of its top.
     ...['-type', 'd', '-inum', '256', '-fprint0', subvolumes, '-printf', recordFormat, '-o'],
     ...['-type', 'f', '-name', 'CACHEDIR.TAG', '-fprint0', tags, '-printf', recordFormat, '-o'],
@@ -162,11 +188,23 @@ function findPattern(path: string): string {
   return Buffer.from(text, 'utf8').toString('latin1') === escaped ? text : escaped.replace(/[^\x20-\x7e]/g, '?');
 }
 
+/** The files that have holes among the large ones that find told of. */
+function readSparse(file: string): SparseFiles {
+  const found = new Map<string, { sizeBytes: number; allocatedBytes: number }>();
+  for (const line of readFileSync(file, 'latin1').split('\0')) {
+    const [, blocks, size, path] = /^(\d+) (\d+) (.*)$/s.exec(line) ?? [];
+    if (path === undefined) continue;
+    const [sizeBytes, allocatedBytes] = [Number(size), Number(blocks) * 512];
+    if (allocatedBytes < sizeBytes) found.set(path, { sizeBytes, allocatedBytes });
+  }
+  return found;
+}
+
 async function readTags(file: string, starts: readonly string[], root: string): Promise<string[]> {
   const directories: string[] = [];
   for (const path of readFileSync(file, 'latin1').split('\0')) {
     const directory = parentOf(path);
-    if (path === '' || starts.includes(directory)) continue;
+    if (path === '' || path.length > longestTopBytes || starts.includes(directory)) continue;
     if (await isCacheTag(Buffer.from(root + path, 'latin1'))) directories.push(directory);
   }
   // What lies inside another cache is left out with it.

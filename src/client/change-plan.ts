@@ -96,7 +96,11 @@ export function planChanges(
   );
   const all = [...changes, ...left.filter(({ doubtful }) => doubtful)];
   const fresh = all.filter(({ after }) => after !== undefined && isUnsettled(after, scan));
-  const send = planSending([...left, ...otherNames(left, scan, taken)], { fromBytes: largeBytes, blockSizeFor });
+  const send = planSending([...left, ...otherNames(left, scan, taken)], {
+    fromBytes: largeBytes,
+    blockSizeFor,
+    sparse: scan.sparse,
+  });
   const pathsOf = (some: readonly Change[]) => [...new Set(some.map(({ path }) => path))];
   return {
     totals,
@@ -187,6 +191,8 @@ export interface WalkPlan {
   /** Bytes of files that changed since a time, or of all. */
   readonly changedBytes: number;
   readonly large: readonly LargeFileList[];
+  /** Large files with holes and one name. */
+  readonly sparse: readonly string[];
   readonly unsettled: readonly string[];
   /** Why the scan cannot be kept as a catalogue. */
   readonly notKept?: string;
@@ -205,6 +211,7 @@ export async function planWalk(
   const totals: Totals = { files: 0, bytes: 0 };
   const large = new Map<number, { path: string; files: number; waiting: string[] }>();
   const unsettled: string[] = [];
+  const sparse: string[] = [];
   let changedBytes = 0;
   let notKept = scan.incomplete ?? (taken === undefined ? 'the rules can only be understood by rsync' : undefined);
   const source = openSource(scan.file);
@@ -223,9 +230,11 @@ export async function planWalk(
       count(totals, entry, 1);
       if (entry.type !== 'f' || isKept(entry.path)) return;
       if (changedSince === undefined || Number(entry.ctime) >= changedSince) {
-        changedBytes += Math.round(entry.sizeBytes / Math.max(1, entry.links));
+        const takenBytes = scan.sparse.get(entry.path)?.allocatedBytes ?? entry.sizeBytes;
+        changedBytes += Math.round(takenBytes / Math.max(1, entry.links));
       }
       if (taken === undefined || entry.links !== 1 || entry.sizeBytes < largeBytes) return;
+      if (scan.sparse.has(entry.path)) sparse.push(entry.path);
       const blockSizeBytes = blockSizeFor(entry.sizeBytes);
       const list = large.get(blockSizeBytes) ?? {
         path: join(workDirectory, `large-${blockSizeBytes}`),
@@ -247,6 +256,7 @@ export async function planWalk(
     totals,
     changedBytes,
     large: lists.sort((a, b) => a.blockSizeBytes - b.blockSizeBytes),
+    sparse,
     unsettled,
     ...(notKept === undefined ? {} : { notKept }),
   };

@@ -15,7 +15,7 @@ export interface KeptScan {
 
 /**
  * What could not be looked into stays on the server as it is, and in the catalogue, too; all else is compared as ever.
- * @param missing mount points on which nothing is mounted
+ * @param missing mount points on which nothing is mounted, and what no run can carry
  * @param pruned what byteback leaves out itself
  * @param isTaken whether the rules take a directory
  */
@@ -49,5 +49,5 @@ export async function keepUnlooked(
     ...scan.cacheDirectories.filter((path) => !isKept(path)),
     ...(before?.cacheDirectories.filter(isKept) ?? []),
   ];
-  return { scan: { ...scan, file }, kept, keptFrom: before, cacheDirectories };
+  return { scan: { ...scan, file, cacheDirectories }, kept, keptFrom: before, cacheDirectories };
 }

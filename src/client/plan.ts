@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { compileRules, type RuleMatcher } from '../catalogue/excludes.ts';
 import type { KeptPlace } from '../catalogue/kept.ts';
+import { findRefused } from '../catalogue/refused.ts';
 import { type Scan, scanTree } from '../catalogue/scan.ts';
 import { type Catalogue, type Kept, rulesIdentity } from '../catalogue/store.ts';
 import { type Taken, takenBy } from '../catalogue/taken.ts';
@@ -167,7 +168,7 @@ export async function makePlan(
   const kept = await keepUnlooked(
     scan,
     before,
-    { missing, pruned, isTaken: (path) => taken?.(path, true) ?? true },
+    { missing: [...missing, ...findRefused(scan, taken)], pruned, isTaken: (path) => taken?.(path, true) ?? true },
     context.workDirectory,
   );
   const leftOut = [

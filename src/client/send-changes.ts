@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Move } from '../catalogue/moves.ts';
 import { parentOf } from '../catalogue/record.ts';
-import { ReplayReplySchema } from '../protocol/messages.ts';
+import { ReplayReplySchema, SeparateReplySchema } from '../protocol/messages.ts';
 import type { RsyncItem } from '../system/rsync-output.ts';
 import type { ChangePlan, WalkPlan } from './change-plan.ts';
 import { ask } from './remote.ts';
@@ -61,13 +61,15 @@ export async function sendChanges(
   const { log } = context;
   const ends: PassesEnd[] = [];
   const list = (name: string, names: readonly string[]) => writeList(join(workDirectory, name), names);
+  for (const { checksum, paths } of send.sparse) ends.push(await sendSparse(context, paths, checksum, workDirectory));
   for (const { blockSizeBytes, checksum, paths } of send.inPlace) {
     log.step(`sending ${paths.length} large files in place`);
     const listFile = await list(`in-place-${blockSizeBytes}-${checksum}`, namesOf(paths));
     ends.push(await transfer(context, { kind: 'inPlace', listFile, blockSizeBytes, checksum }, workDirectory));
   }
   // What was written in place is in the last list too: whatever the pass in place could not do is done or named here.
-  const rest = [...send.normal, ...send.inPlace.flatMap(({ checksum, paths }) => (checksum ? [] : paths))];
+  const first = [...send.sparse, ...send.inPlace];
+  const rest = [...send.normal, ...first.flatMap(({ checksum, paths }) => (checksum ? [] : paths))];
   if (touchesRoot({ send, moves })) rest.unshift('/');
   const { directories, onFinding } = check;
   const onePass = send.listedBytes <= onePassBytes && directories.length + send.checksum.length > 0;
@@ -102,9 +104,34 @@ export async function sendChanges(
  * Whether the time of the root itself may be another on the server when the changes have gone over: it is sent then. Its name, `.`,
  * shows rsync what lies directly in it, so that otherwise it is not named.
  */
-export function touchesRoot({ send: { normal, checksum, inPlace }, moves }: Sendable): boolean {
+export function touchesRoot({ send: { normal, checksum, inPlace, sparse }, moves }: Sendable): boolean {
   // Files are made single, and what was renamed is kept meanwhile, under names at the top.
-  return inPlace.length > 0 || moves.length > 0 || [...normal, ...checksum].some((path) => parentOf(path) === '/');
+  if (inPlace.length > 0 || moves.length > 0) return true;
+  const made = [...normal, ...checksum, ...sparse.flatMap(({ paths }) => paths)];
+  return made.some((path) => parentOf(path) === '/');
+}
+
+/** Makes large files with holes, so that these stay holes. */
+async function sendSparse(
+  context: TransferContext,
+  paths: readonly string[],
+  checksum: boolean,
+  workDirectory: string,
+): Promise<PassesEnd> {
+  if (paths.length === 0) return together([]);
+  context.log.step(`sending ${paths.length} large files with holes`);
+  const listFile = await writeList(join(workDirectory, `sparse-${checksum}`), namesOf(paths));
+  return await transfer(context, { kind: 'list', listFile, checksum, sparse: true }, workDirectory);
+}
+
+/** Which of some files the server lacks; none where it is too old to say so. */
+async function missingOf({ session, run }: TransferContext, paths: readonly string[]): Promise<string[]> {
+  if (paths.length === 0) return [];
+  const list = listOf(namesOf(paths));
+  const { missing = [] } = await session.persist('later', (connection) =>
+    ask(connection, `separate ${run}`, list, SeparateReplySchema, { signal: session.signal }),
+  );
+  return missing.flatMap((at) => paths[at] ?? []);
 }
 
 /** Compares a part of the tree by checksum, and puts right what differs. */
@@ -163,12 +190,15 @@ function listOf(names: readonly string[]): Buffer {
  */
 export async function sendAll(
   context: TransferContext,
+  { sparse }: WalkPlan,
   bare: readonly string[],
   workDirectory: string,
 ): Promise<WalkEnd> {
+  const first = await sendSparse(context, sparse, false, workDirectory);
   context.log.step('sending everything');
-  const end = await walkEverything(context, true, workDirectory);
-  return { ...end, ...together([end, await sendBare(context, bare, workDirectory)]) };
+  // What is there by now must not be written into under a second name.
+  const end = await walkEverything(context, sparse.length === 0, workDirectory);
+  return { ...end, ...together([first, end, await sendBare(context, bare, workDirectory)]) };
 }
 
 /** Both passes of a full walk: large files in place, then everything. */
@@ -179,7 +209,8 @@ export async function walkAll(
   workDirectory: string,
 ): Promise<WalkEnd> {
   const { log } = context;
-  const ends: PassesEnd[] = [];
+  const missing = await missingOf(context, walk.sparse);
+  const ends: PassesEnd[] = [await sendSparse(context, missing, false, workDirectory)];
   for (const { path, files, blockSizeBytes } of walk.large) {
     log.step(`sending ${files} large files in place`);
     ends.push(await transfer(context, { kind: 'inPlace', listFile: path, blockSizeBytes }, workDirectory));

@@ -77,7 +77,7 @@ export async function sendRun(
     },
   };
   const end = prepared.empty
-    ? await sendAll(passes, bare, context.workDirectory)
+    ? await sendAll(passes, walk, bare, context.workDirectory)
     : await walkAll(passes, walk, { touched: sending.touched, bare }, context.workDirectory);
   const sent: SentPaths = {
     scope: 'everything',

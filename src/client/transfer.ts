@@ -1,9 +1,13 @@
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as v from 'valibot';
 import { BytebackError } from '../errors.ts';
 import { escapeName } from '../protocol/file-name.ts';
-import { type Failure, OutcomeReplySchema, transferRefusedExitCode } from '../protocol/messages.ts';
+import {
+  type Failure,
+  OutcomeReplySchema,
+  SeparateReplySchema,
+  transferRefusedExitCode,
+} from '../protocol/messages.ts';
 import type { RunId } from '../protocol/names.ts';
 import type { Log } from '../system/log.ts';
 import {
@@ -331,7 +335,7 @@ async function separate(connection: SshConnection, run: RunId, listFile: string,
     const result = { stdout, stderr: stderr.toString('utf8'), exitCode };
     const refusal = exitCode === transferRefusedExitCode ? refusalIn(result.stderr) : undefined;
     if (refusal !== undefined) throw new ServerFailure(refusal);
-    parseReply(connection.target.host, 'separate', result, v.object({ ok: v.literal(true) }));
+    parseReply(connection.target.host, 'separate', result, SeparateReplySchema);
   } finally {
     await list.close();
   }

@@ -258,6 +258,12 @@ export const ProofReplySchema = v.object({
   why: v.optional(v.string()),
 });
 
+/** Whether files were made single; `missing` (since 0.2): the places in the list of those that are not there. */
+export const SeparateReplySchema = v.object({
+  ok: v.literal(true),
+  missing: v.optional(v.array(v.pipe(v.number(), v.integer(), v.minValue(0)))),
+});
+
 /** `replay`: how many of the renames could not be done; then `current` has to be walked. */
 export const ReplayReplySchema = v.object({ ok: v.literal(true), failed: v.number() });
 

@@ -43,7 +43,13 @@ export type RsyncPass =
       readonly checksum?: boolean;
     }
   /** What is listed, directories without what is in them; what is listed and not there is deleted on the other side. */
-  | { readonly kind: 'list'; readonly listFile: string; readonly checksum?: boolean }
+  | {
+      readonly kind: 'list';
+      readonly listFile: string;
+      readonly checksum?: boolean;
+      /** Zeros become holes; never in place. What goes over is compressed: of zeros nothing is left. */
+      readonly sparse?: boolean;
+    }
   /** The same by checksum, and those that are listed with a slash at the end with what lies directly in them; what is in excess there is deleted. */
   | {
       readonly kind: 'check';
@@ -100,6 +106,7 @@ function passFlags(pass: RsyncPass, rulesFile: string): string[] {
       return [
         ...['--partial', '--force', '--delete-missing-args'],
         ...(pass.checksum ? ['--checksum'] : []),
+        ...(pass.sparse ? ['--sparse', '--compress'] : []),
         // The root is listed as `.`, and that shows what lies directly in it, too.
         `--filter=merge ${rulesFile}`,
         `--files-from=${pass.listFile}`,

@@ -2,7 +2,7 @@ import type { BigIntStats } from 'node:fs';
 import * as v from 'valibot';
 import { escapeName, unescapeName } from '../../../protocol/file-name.ts';
 import { type Change, ChangesRequestSchema, maxMessageBytes } from '../../../protocol/messages.ts';
-import { statPlace } from './deep-place.ts';
+import { statPlace } from '../../../system/deep-place.ts';
 import { type ByteName, compareNames, namesOf, pathOf, sortedEntries } from './walk.ts';
 
 /** A page ends here, well below the largest message. */

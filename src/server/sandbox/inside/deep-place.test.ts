@@ -2,9 +2,9 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileS
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { atPlace, openPlace, statPlace } from '../../../system/deep-place.ts';
 import { run } from '../../../system/run.ts';
 import { changesInside } from './changes.ts';
-import { atPlace, openPlace, statPlace } from './deep-place.ts';
 import { findInside } from './find.ts';
 import { pickInside } from './pick.ts';
 import { unreadableInside } from './unreadable.ts';

@@ -2,7 +2,7 @@ import type { BigIntStats } from 'node:fs';
 import * as v from 'valibot';
 import { escapeName, unescapeName } from '../../../protocol/file-name.ts';
 import { FindRequestSchema, type FoundRow } from '../../../protocol/messages.ts';
-import { isDeep, openPlace, statPlace } from './deep-place.ts';
+import { isDeep, openPlace, statPlace } from '../../../system/deep-place.ts';
 import { readFakeStats } from './fake-stat.ts';
 import { compileGlob } from './glob.ts';
 import { describe } from './versions.ts';

@@ -1,7 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import * as v from 'valibot';
 import { unescapeName } from '../../../protocol/file-name.ts';
-import { statPlace } from './deep-place.ts';
+import { statPlace } from '../../../system/deep-place.ts';
 import { isPlainRelative } from './separate.ts';
 import { countBadBlocks } from './unreadable.ts';
 

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import * as v from 'valibot';
 import { escapeName } from '../../../protocol/file-name.ts';
 import { SnapshotNameSchema } from '../../../protocol/names.ts';
-import { isDeep, openPlace, statPlace } from './deep-place.ts';
+import { isDeep, openPlace, statPlace } from '../../../system/deep-place.ts';
 import { parseFakeStat, readFakeStats } from './fake-stat.ts';
 import { decimalSeconds } from './versions.ts';
 import { type ByteName, pathOf, walk } from './walk.ts';

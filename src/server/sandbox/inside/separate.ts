@@ -7,22 +7,31 @@ import { run } from '../../../system/run.ts';
  * Makes each named file that shares its content with other names (hard links) single: a copy that shares its blocks
  * (reflink) takes its place, with mode, times and attributes. rsync --inplace can then not write into the other names.
  * Names that are missing, no regular files, or single already are passed over.
+ * @returns `missing`: the places in the list at which no regular file is there
  * @param list paths below the directory, as bytes, each ended by NUL.
  */
-export async function separate(list: Buffer): Promise<{ ok: true; separated: number }> {
+export async function separate(list: Buffer): Promise<{ ok: true; separated: number; missing: number[] }> {
   let separated = 0;
-  for (const path of splitAtNul(list)) {
-    if (isPlainRelative(path) && (await separateOne(path))) separated += 1;
+  const missing: number[] = [];
+  for (const [at, path] of [...splitAtNul(list)].entries()) {
+    if (!isPlainRelative(path)) continue;
+    const is = await separateOne(path);
+    if (is === 'separated') separated += 1;
+    if (is === 'missing' && missing.length < mostMissing) missing.push(at);
   }
-  return { ok: true, separated };
+  return { ok: true, separated, missing };
 }
 
-async function separateOne(path: Buffer): Promise<boolean> {
+/** No more places are told: the answer has to stay small. */
+const mostMissing = 50_000;
+
+async function separateOne(path: Buffer): Promise<'separated' | 'missing' | 'single'> {
   try {
     const stat = await lstat(path);
-    if (!stat.isFile() || stat.nlink < 2) return false;
+    if (!stat.isFile()) return 'missing';
+    if (stat.nlink < 2) return 'single';
   } catch (error) {
-    if (isMissing(error)) return false;
+    if (isMissing(error)) return 'missing';
     throw error;
   }
   // A program's arguments are text here, and a name may be no valid UTF-8: cp works on names of ours at the top.
@@ -40,7 +49,7 @@ async function separateOne(path: Buffer): Promise<boolean> {
     await unlink(source);
     await unlink(copy).catch(() => undefined);
   }
-  return true;
+  return 'separated';
 }
 
 /** The parts of a list that are each ended by NUL. */

@@ -1,7 +1,7 @@
 import { type BigIntStats, closeSync, constants, openSync, readSync } from 'node:fs';
 import * as v from 'valibot';
 import { escapeName } from '../../../protocol/file-name.ts';
-import { atPlace, statPlace } from './deep-place.ts';
+import { atPlace, statPlace } from '../../../system/deep-place.ts';
 import { type ByteName, sortedEntries } from './walk.ts';
 
 /** What is asked: which files of some states of one client the disk does not give, the newest state first. */

@@ -3,8 +3,8 @@ import * as v from 'valibot';
 import { escapeName, unescapeName } from '../../../protocol/file-name.ts';
 import type { Version } from '../../../protocol/messages.ts';
 import { SnapshotNameSchema } from '../../../protocol/names.ts';
+import { openPlace, statPlace } from '../../../system/deep-place.ts';
 import { isMissing } from '../../../system/files.ts';
-import { openPlace, statPlace } from './deep-place.ts';
 import { parseFakeStat, readFakeStats } from './fake-stat.ts';
 
 /** What is asked: every path in every snapshot. The snapshots are the directories of the jail's one directory. */

@@ -1,5 +1,5 @@
 import { type Dir, opendirSync } from 'node:fs';
-import { atPlace } from './deep-place.ts';
+import { atPlace } from '../../../system/deep-place.ts';
 
 /** The bytes of one name, one character each (latin1): half the memory of a Buffer, and compared like bytes. */
 export type ByteName = string;
