@@ -182,3 +182,19 @@ it('EX05 small files end the session before metadata are full, and others are se
   expect((await machine.snapshots('alice.example')).length).toBeGreaterThan(0);
   await emptied();
 });
+
+it('SP03 opens no more than thirty runs an hour in which nothing is sent', { timeout: 240_000 }, async () => {
+  const request = { protocol: 1, version: 't', machineId: '1'.repeat(64), expectedBytes: 0, files: 0 };
+  let opened = 0;
+  let refusal: Record<string, unknown> = {};
+  while (opened <= 40) {
+    refusal = await wire.reply('prepare', request);
+    if (refusal.ok !== true) break;
+    opened += 1;
+  }
+  // Those of the tests before count, too.
+  expect(opened).toBeGreaterThan(15);
+  expect(opened).toBeLessThanOrEqual(31);
+  expect(refusal).toMatchObject({ ok: false, exit: 'tooSoon', why: expect.stringContaining('the next is allowed at') });
+  expect(await alice.reply('prepare', request)).toMatchObject({ ok: true });
+});
