@@ -1,6 +1,6 @@
 import { totalmem } from 'node:os';
 import { BytebackError, reasonOf } from '../../errors.ts';
-import { exactRoomOf, glanceAtRoom, type Room, storeFull } from '../runs/space.ts';
+import { exactRoomOf, type Glance, glanceAtRoom, type Room, storeFull } from '../runs/space.ts';
 import { explainStoreTrouble } from '../store-trouble.ts';
 import type { RoomAsker } from './more-room.ts';
 import { signalDescendants } from './progress.ts';
@@ -41,35 +41,60 @@ export async function watchSpace(
   signal: AbortSignal,
   endIt: (why: BytebackError) => void,
 ): Promise<void> {
-  let endBytes = endBelowBytes < 0 ? endBelowBytes : undefined;
+  let margins: Margins | undefined;
   let shortestMs = shortestPollMs;
   for (let pollMs = 0; await waited(pollMs, signal); ) {
-    let room: Room;
+    let left: Left;
     try {
       let glance = await glanceAtRoom(path);
-      // A session that begins with little room and writes nothing takes nothing.
-      endBytes ??= Math.max(0, Math.min(mostMarginBytes, glance.bytes / 4));
+      margins ??= marginsOf(glance, endBelowBytes);
       if (asker !== undefined && glance.bytes < asker.lowBytes) {
         const exact = await whileStopped(pid, () => exactRoomOf(path));
         await asker.look(exact.bytes);
         glance = await glanceAtRoom(path);
       }
-      room = glance;
+      left = leastLeft(glance, margins);
       // Where the kernel does not show what is in memory, that may be a part of the memory.
-      const enoughBytes = glance.isExact ? endBytes + mostMarginBytes : totalmem() / 2;
-      if (room.bytes <= enoughBytes) room = await whileStopped(pid, () => exactRoomOf(path));
+      const enoughBytes = glance.isExact ? left.marginBytes : totalmem() / 2;
+      if (left.bytes <= enoughBytes) left = leastLeft(await whileStopped(pid, () => exactRoomOf(path)), margins);
       if (!glance.isExact) shortestMs = shortestInexactPollMs;
     } catch (error) {
       endIt(explained(error, path));
       return;
     }
     if (signal.aborted) return;
-    if (room.bytes <= endBytes) {
-      endIt(storeFull(room, undefined, asker?.why));
+    if (left.bytes <= 0) {
+      endIt(storeFull(left.room, undefined, asker?.why));
       return;
     }
-    pollMs = Math.min(longestPollMs, Math.max(shortestMs, (room.bytes - endBytes) / fastestFillPerMs));
+    pollMs = Math.min(longestPollMs, Math.max(shortestMs, left.bytes / fastestFillPerMs));
   }
+}
+
+/** How far above the reserve a session ends, of data and of metadata. Bytes. */
+type Margins = ReadonlyMap<Room['of'], number>;
+
+/** A session that begins with little room, and writes little, takes no more than that: it is not ended for what it found. */
+function marginsOf({ each }: Glance, endBelowBytes: number): Margins {
+  const marginOf = (bytes: number) =>
+    endBelowBytes < 0 ? endBelowBytes : Math.max(0, Math.min(mostMarginBytes, bytes / 4));
+  return new Map(each.map(({ of, bytes }) => [of, marginOf(bytes)]));
+}
+
+/** The room that comes to its end first. */
+interface Left {
+  /** Until the session is ended. */
+  readonly bytes: number;
+  readonly room: Room;
+  readonly marginBytes: number;
+}
+
+function leastLeft({ each }: Glance, margins: Margins): Left {
+  const all = each.map((room) => {
+    const marginBytes = margins.get(room.of) ?? 0;
+    return { bytes: room.bytes - marginBytes, room, marginBytes: Math.abs(marginBytes) };
+  });
+  return all.reduce((least, one) => (one.bytes < least.bytes ? one : least));
 }
 
 function explained(error: unknown, path: string): BytebackError {

@@ -16,6 +16,18 @@ export interface Room {
   readonly of: 'data' | 'metadata';
 }
 
+/** The scarcer room, and both as far as they are known. */
+export interface Glance extends Room {
+  readonly each: readonly Room[];
+  /** False where the kernel does not show what is only in memory. */
+  readonly isExact: boolean;
+}
+
+function scarcer(each: readonly Room[]): Room & { readonly each: readonly Room[] } {
+  const { bytes, of } = each.reduce((least, room) => (room.bytes < least.bytes ? room : least));
+  return { bytes, of, each };
+}
+
 const mebibyte = 1024 * 1024;
 
 /**
@@ -30,14 +42,18 @@ export function metadataReserveBytes(couldHaveBytes: number): number {
  * The room of a store at a glance: what is only in memory counts as taken, and as more than it will be once it is compressed. For the
  * exact figure all of it must be on the disk (`roomOf`).
  */
-export async function glanceAtRoom(path: string): Promise<Room & { readonly isExact: boolean }> {
+export async function glanceAtRoom(path: string): Promise<Glance> {
   const [{ freeBytes, totalBytes }, allocation] = await Promise.all([freeSpace(path), allocationOf(path)]);
   const reserve = reserveBytes(totalBytes);
   // statfs does not know what is only in memory yet.
-  if (allocation === undefined) return { bytes: freeBytes - reserve, of: 'data', isExact: false };
+  if (allocation === undefined) return { ...scarcer([{ bytes: freeBytes - reserve, of: 'data' }]), isExact: false };
   const data = Math.min(freeBytes, allocation.dataRoomBytes) - reserve;
   const metadata = allocation.metadataRoomBytes - metadataReserveBytes(allocation.metadataCouldHaveBytes);
-  return { ...(metadata < data ? { bytes: metadata, of: 'metadata' } : { bytes: data, of: 'data' }), isExact: true };
+  const both: Room[] = [
+    { bytes: data, of: 'data' },
+    { bytes: metadata, of: 'metadata' },
+  ];
+  return { ...scarcer(both), isExact: true };
 }
 
 /** The room of a store, exactly when it is short. */
@@ -49,7 +65,7 @@ export async function roomOf(path: string): Promise<Room> {
 }
 
 /** The room when all that is in memory has been written out. */
-export async function exactRoomOf(path: string): Promise<Room> {
+export async function exactRoomOf(path: string): Promise<Glance> {
   await syncFileSystem(path);
   return glanceAtRoom(path);
 }
