@@ -23,6 +23,8 @@ export interface ClientHooks {
   readonly outcomes: readonly HookOutcome[];
   /** @throws BytebackError hookFailed when one fails; those behind it are not run. */
   before(): Promise<void>;
+  /** Whether any is to be run after the run. */
+  hasAfter(): Promise<boolean>;
   /** Runs all of them, whatever fails, and only the first time that it is called. */
   after(end: RunEnd): Promise<void>;
 }
@@ -74,6 +76,11 @@ export function clientHooks(
           fix: `run ${hook.name} by hand to see what is wrong; it is run before each backup`,
         });
       }
+    },
+    async hasAfter() {
+      const { configDir, hooksDir } = paths;
+      const all = await allIn([join(hooksDir, 'after.d'), join(configDir, 'post-backup.d')]);
+      return config.after.length + all.length > 0;
     },
     async after(end) {
       if (afterDone) return;

@@ -55,6 +55,8 @@ export interface OpenRunContext {
   readonly extraFlags: readonly string[];
   readonly log: Log;
   readonly clock: Clock;
+  /** Programs run on this machine after the run: the server hears how they ended. */
+  readonly hasAfter: boolean;
   /** What ran before, for the server's record. */
   readonly hooks: readonly HookOutcome[];
   /** Told each id that the server gives out. */
@@ -151,7 +153,7 @@ async function complete(
   plan: Plan,
   sending: Sending,
   context: OpenRunContext,
-  { run, machine: known, generation }: PrepareReply,
+  { run, machine: known, generation, takesEnds }: PrepareReply,
   sent: Sent & { readonly machine: string | undefined },
   moved: Moved,
 ): Promise<Done> {
@@ -201,6 +203,7 @@ async function complete(
     ...(resent.length === 0 ? {} : { resent }),
     unread: namesFor(unread),
     hooks: context.hooks.slice(0, 20),
+    ...(takesEnds === true && context.hasAfter ? { endFollows: true } : {}),
     figures,
     ...(isKnown ? {} : { machine }),
   };

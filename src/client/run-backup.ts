@@ -3,11 +3,13 @@ import { rm } from 'node:fs/promises';
 import { readCatalogues } from '../catalogue/store.ts';
 import type { ClientConfig } from '../config/client-config.ts';
 import type { ClientPaths } from '../config/paths.ts';
-import { BytebackError, reasonOf } from '../errors.ts';
+import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
+import { hookFailure } from '../hooks/run-hook.ts';
 import { parseDestination, rsyncHost, sshHost } from '../protocol/destination.ts';
-import type { CompleteRequest, HookOutcome } from '../protocol/messages.ts';
+import type { CompleteRequest, EndedRequest, HookOutcome } from '../protocol/messages.ts';
 import type { RunId, SnapshotName } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
+import type { Lock } from '../system/lock.ts';
 import type { Log } from '../system/log.ts';
 import type { MountSpace } from '../system/mount-space.ts';
 import { sweepTemporaryFiles } from '../system/temporary.ts';
@@ -26,6 +28,7 @@ import { decideSending } from './sending.ts';
 import { openSession, type Session } from './session.ts';
 import { showPath, toByteString } from './sources.ts';
 import { makeWorkDirectory, takeLock } from './state-directory.ts';
+import { tellEnd } from './tell-end.ts';
 import type { Unread } from './transfer.ts';
 
 /** What the command line says; everything else comes from the configuration. */
@@ -97,13 +100,20 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
       fix: `run: byteback-setup-client --destination ${config.destination}`,
     });
   }
-  const lock = await takeLock(paths);
   const startedAt = clock.now();
-  const before = await readLastRun(paths.lastRun);
+  const telling = { paths, log: deps.log, target: { host: sshHost(destination), configFile: paths.sshConfig } };
   const state: RunState = { run: null, startedAt, isCompleting: false, snapshot: null };
-  const workDirectory = await makeWorkDirectory(paths.stateDir);
-  // What was being written when a run, or the power, ended.
-  for (const directory of [paths.stateDir, paths.configDir]) await sweepTemporaryFiles(directory);
+  const { lock, before, workDirectory } = await begin(paths).catch(async (error: unknown) => {
+    const failure = explainLocalTrouble(error, paths, state);
+    // The other run tells how it ends.
+    const isOther = failure instanceof BytebackError && failure.exit === 'locked';
+    if (!options.dryRun && !isOther) {
+      const facts = { startedAt, endedAt: clock.now(), destination: config.destination ?? '', sources: [], run: null };
+      const record = failedRun(failure, { ...facts, hooks: [], before: undefined });
+      await tellEnd(endOf(record, { isInterrupted: false, phase: 'before' }), telling);
+    }
+    throw failure;
+  });
   const hooks = clientHooks(config, paths, deps);
   const session = openSession(
     { host: sshHost(destination), configFile: paths.sshConfig },
@@ -119,6 +129,7 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
     },
   );
   const dialogue = openRunDialogue(session);
+  const unwritten = (error: unknown) => deps.log.warn(`the record of this run cannot be written: ${reasonOf(error)}`);
   try {
     if (options.dryRun) await requireHooks(config, paths, deps.log);
     else {
@@ -138,6 +149,10 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
       // What a hook undoes may be what it looks at.
       await state.earlyCheck?.giveUp();
       await hooks.after(report);
+      const after = hooks.outcomes.filter(({ step }) => step === 'after');
+      const exit = exitCodes[report.status === 'ok' && !after.some(hookFailure) ? 'ok' : 'partial'];
+      const end = { run: report.run, status: report.status, exit, phase: 'after', hooks: after.slice(0, 20) } as const;
+      await tellEnd(after.length === 0 ? undefined : { ...end, endedAt: clock.now().toISOString() }, telling);
       const everything = options.sources === undefined;
       if (everything && state.plan !== undefined) await writeMounts(paths.stateDir, state.plan.mounts);
       await writeLastRun(paths.lastRun, finishedRun(report, { startedAt, endedAt: clock.now(), everything, before }));
@@ -159,10 +174,11 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
         hooks: hooks.outcomes,
         before,
       };
+      const record = failedRun(failure, facts);
       // Where it cannot be written either, what went wrong first is what counts.
-      await writeLastRun(paths.lastRun, failedRun(failure, facts)).catch((error: unknown) =>
-        deps.log.warn(`this run is not recorded: ${reasonOf(error)}`),
-      );
+      await writeLastRun(paths.lastRun, record).catch(unwritten);
+      const phase = state.plan !== undefined ? 'run' : record.exitCode === exitCodes.hookFailed ? 'before' : 'scan';
+      await tellEnd(endOf(record, { isInterrupted: signal.aborted, phase }), telling);
     }
     throw failure;
   } finally {
@@ -194,6 +210,39 @@ interface RunState extends Progress {
   plan?: Plan;
   earlyCheck?: EarlyCheck;
   space?: MountSpace;
+}
+
+/** Takes the lock and makes the directory of a run's own files. Throws what the file system throws. */
+async function begin(paths: ClientPaths): Promise<{ lock: Lock; before: LastRun | undefined; workDirectory: string }> {
+  const lock = await takeLock(paths);
+  try {
+    const before = await readLastRun(paths.lastRun);
+    const workDirectory = await makeWorkDirectory(paths.stateDir);
+    // What was being written when a run, or the power, ended.
+    for (const directory of [paths.stateDir, paths.configDir]) await sweepTemporaryFiles(directory);
+    return { lock, before, workDirectory };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+/** How a run without a snapshot ended, for the server; undefined where it knows: it was the one who refused. */
+function endOf(
+  { run, exitCode, endedAt, error, hooks }: LastRun,
+  { isInterrupted, phase }: { isInterrupted: boolean; phase: EndedRequest['phase'] },
+): EndedRequest | undefined {
+  if (exitCode === exitCodes.refused) return undefined;
+  return {
+    run,
+    status: isInterrupted ? 'interrupted' : 'failed',
+    exit: exitCode,
+    phase,
+    endedAt,
+    ...(error === null ? {} : { what: error.what.slice(0, 1000) }),
+    ...(error?.why === undefined ? {} : { why: error.why.slice(0, 1000) }),
+    hooks: hooks.slice(0, 20),
+  };
 }
 
 function interrupted(progress: Progress): BytebackError {
@@ -308,6 +357,7 @@ async function runSteps(options: BackupOptions, deps: BackupDeps, steps: Steps):
     log,
     clock,
     hooks: steps.hooks.outcomes,
+    hasAfter: await steps.hooks.hasAfter(),
     onRun: (run) => {
       state.run = run;
       state.isCompleting = false;

@@ -10,6 +10,8 @@ const ServerSaysSchema = v.object({
   client: v.optional(ClientNameSchema),
   /** How old its newest snapshot may be before it is overdue; null: any age. */
   longestSilenceMs: v.optional(v.nullable(v.number())),
+  /** It may be told how a run ended. */
+  takesEnds: v.optional(v.boolean()),
 });
 export type ServerSays = v.InferOutput<typeof ServerSaysSchema>;
 
@@ -27,8 +29,11 @@ export async function recallServer(stateDir: string): Promise<ServerSays> {
 }
 
 /** Keeps it, when it is news. */
-export async function rememberServer(stateDir: string, { client, longestSilenceMs }: ServerSays): Promise<void> {
-  const says = { client, longestSilenceMs };
+export async function rememberServer(
+  stateDir: string,
+  { client, longestSilenceMs, takesEnds }: ServerSays,
+): Promise<void> {
+  const says = { client, longestSilenceMs, takesEnds };
   const text = `${JSON.stringify(says)}\n`;
   if (`${JSON.stringify(await recallServer(stateDir))}\n` === text) return;
   await writeFileAtomically(fileOf(stateDir), text, { mode: 0o600 });

@@ -20,6 +20,7 @@ const plainVerbs = [
   'ping',
   'prepare',
   'outcome',
+  'ended',
   'complete',
   'snapshots',
   'versions',

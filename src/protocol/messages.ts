@@ -84,10 +84,30 @@ export const CompleteRequestSchema = v.strictObject({
   ),
   /** Compressed files that were sent whole again though they are hardly larger or smaller: the largest 50 of them. */
   resent: v.optional(v.pipe(v.array(v.strictObject({ path: EscapedName, sizeBytes: Count })), v.maxLength(50))),
+  /** `ended` follows: the client has hooks to run after this. Only to a server that takes it. */
+  endFollows: v.optional(v.boolean()),
   /** The manifest of the machine (see machine.ts); left out when the server has the same one already. */
   machine: v.optional(v.pipe(v.string(), v.maxLength(maxMachineBytes))),
 });
 export type CompleteRequest = v.InferOutput<typeof CompleteRequestSchema>;
+
+/** `ended`: how a run ended, as the client knows it, also one that never came to the server. */
+export const EndedRequestSchema = v.strictObject({
+  /** Null when the server gave out none. */
+  run: v.nullable(RunIdSchema),
+  status: v.picklist(['ok', 'partial', 'failed', 'interrupted']),
+  /** The exit code of byteback-backup. */
+  exit: v.pipe(Count, v.maxValue(255)),
+  /** The step that it ended in. */
+  phase: v.picklist(['before', 'scan', 'run', 'after']),
+  /** The client's clock. */
+  endedAt: v.pipe(v.string(), v.isoTimestamp()),
+  what: v.optional(ShortText),
+  why: v.optional(ShortText),
+  /** Of a run with a snapshot those after it; of a failed one all. */
+  hooks: v.pipe(v.array(HookOutcomeSchema), v.maxLength(20)),
+});
+export type EndedRequest = v.InferOutput<typeof EndedRequestSchema>;
 
 /** `outcome`: why did the last transfer of this run fail? */
 export const OutcomeRequestSchema = v.strictObject({ run: RunIdSchema });
@@ -208,6 +228,8 @@ export const PingReplySchema = v.object({
   version: v.string(),
   /** Who the server takes this key for. */
   client: v.optional(ClientNameSchema),
+  /** It may be told `ended`; servers of before know no such word. */
+  takesEnds: v.optional(v.boolean()),
 });
 
 export const PrepareReplySchema = v.object({
@@ -223,6 +245,8 @@ export const PrepareReplySchema = v.object({
   client: v.optional(ClientNameSchema),
   /** How old its newest snapshot may be before it is overdue; null: any age. */
   longestSilenceMs: v.optional(v.nullable(v.number())),
+  /** It may be told `ended`; servers of before know no such word. */
+  takesEnds: v.optional(v.boolean()),
 });
 export type PrepareReply = v.InferOutput<typeof PrepareReplySchema>;
 
@@ -232,6 +256,8 @@ export const CompleteReplySchema = v.object({
   snapshot: SnapshotNameSchema,
 });
 export type CompleteReply = v.InferOutput<typeof CompleteReplySchema>;
+
+export const EndedReplySchema = v.object({ ok: v.literal(true) });
 
 /** `machine`: the text of the manifest; null for a snapshot without one. */
 export const MachineReplySchema = v.object({ ok: v.literal(true), machine: v.nullable(v.string()) });

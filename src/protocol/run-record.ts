@@ -71,6 +71,8 @@ export const RunRecordSchema = v.object({
   figures: v.optional(CompleteRequestSchema.entries.figures),
   /** The client's before the run, the server's at prepare and (in root's copy of the record) at complete. */
   hooks: v.optional(v.array(HookOutcomeSchema)),
+  /** The client has hooks to run yet, and says then how they ended. */
+  awaitsEnd: v.optional(v.boolean()),
   resent: CompleteRequestSchema.entries.resent,
   grew: CompleteRequestSchema.entries.grew,
   /** What was damaged in `current` and is sent again by this run, escaped. */

@@ -18,6 +18,17 @@ const EventSchema = v.object({
   why: v.optional(v.string()),
   check: v.optional(v.string()),
   fix: v.optional(v.string()),
+  steps: v.optional(
+    v.array(
+      v.object({
+        step: v.string(),
+        name: v.string(),
+        exitCode: v.nullable(v.number()),
+        timedOut: v.boolean(),
+        output: v.string(),
+      }),
+    ),
+  ),
   count: v.optional(v.number()),
 });
 

@@ -24,8 +24,31 @@ export type ReportedRun = Pick<
   | 'resent'
   | 'lastProven'
   | 'grew'
+  | 'hooks'
   | 'whole'
 >;
+
+/** A program that ran in a step of a run, and the last of what it printed. */
+export interface ToldStep {
+  readonly step: string;
+  readonly name: string;
+  readonly exitCode: number | null;
+  readonly timedOut: boolean;
+  readonly output: string;
+}
+
+/** Lines of one step that a mail has; the record on the server has more. */
+const mostStepLines = 30;
+
+/** The steps of a run on both sides, with the last of what each printed. */
+function stepsBlocks(steps: readonly ToldStep[]): Block[] {
+  return steps.map(({ step, name, exitCode, timedOut, output }) => {
+    const lines = output.split('\n').filter((line) => line !== '');
+    const end = timedOut ? 'its time was over' : exitCode === null ? 'it was not run' : `exit ${exitCode}`;
+    const names = lines.slice(-mostStepLines);
+    return { kind: 'names', title: `${step}: ${name}: ${end}`, names, more: lines.length - names.length };
+  });
+}
 
 /** An event as a mail tells it: `ServerEvent` without what only the server needs. */
 export interface ToldEvent {
@@ -35,6 +58,8 @@ export interface ToldEvent {
   readonly what: string;
   readonly why?: string | undefined;
   readonly check?: string | undefined;
+  /** What ran on either side. */
+  readonly steps?: ToldStep[] | undefined;
   /** What to do, where the kind does not say it. */
   readonly fix?: string | undefined;
   readonly count?: number | undefined;
@@ -64,7 +89,12 @@ export function isEmptyRun({ figures, whole }: Pick<RunRecord, 'figures' | 'whol
 
 /** True when somebody should look at a run: it holds nothing, or not all. */
 export function isBadRun(run: ReportedRun): boolean {
-  return run.status !== 'ok' || isEmptyRun(run);
+  return run.status !== 'ok' || isEmptyRun(run) || hasFailedHook(run);
+}
+
+/** A hook that failed after the run leaves the snapshot, and is no run that is ok. */
+function hasFailedHook({ hooks = [] }: ReportedRun): boolean {
+  return hooks.some(({ exitCode, timedOut }) => exitCode !== 0 || timedOut);
 }
 
 /** The report of a run that made a snapshot. */
@@ -72,16 +102,17 @@ export function runReport(run: ReportedRun, context: MailContext): MailContent {
   const { figures, status, unread = [] } = run;
   const at = timeWords(run.completedAt ?? run.preparedAt);
   const isEmpty = isEmptyRun(run);
-  const word = isEmpty ? 'EMPTY' : status === 'partial' ? 'PARTIAL' : 'ok';
+  const word = isEmpty ? 'EMPTY' : status === 'partial' ? 'PARTIAL' : hasFailedHook(run) ? 'HOOK FAILED' : 'ok';
   const sent =
     figures === undefined ? '' : `: ${countWords(figures.sentFiles, 'file')}, ${sizeWords(figures.sentBytes)}`;
   const titles = {
     ok: `${run.client} is backed up`,
     PARTIAL: `${run.client} is backed up, but for ${countWords(unread.length, 'file')}`,
+    'HOOK FAILED': `${run.client} is backed up, but a hook failed`,
     EMPTY: `${run.client} sent a backup with nothing in it`,
   };
   return renderMail(subjectOf(context, word, `${run.client} ${at}Z${sent}`), {
-    tone: isEmpty ? 'bad' : status === 'partial' ? 'attention' : 'good',
+    tone: isEmpty ? 'bad' : isBadRun(run) ? 'attention' : 'good',
     title: titles[word],
     subtitle: `${at} UTC, on ${context.server}`,
     blocks: [
@@ -90,6 +121,7 @@ export function runReport(run: ReportedRun, context: MailContext): MailContent {
       ...namesBlock('These files could not be read on the client', unread),
       ...grewBlock(run),
       ...resentBlock(run),
+      ...stepsBlocks(run.hooks ?? []),
     ],
     footer: footerOf(context, 'report and errors'),
   });
@@ -254,7 +286,7 @@ export function alertMail(events: readonly ToldEvent[], context: MailContext, ke
     tone: toneOf(events),
     title: about,
     subtitle: `${timeWords(first.at)} UTC, on ${context.server}`,
-    blocks: listOf(events),
+    blocks: [...listOf(events), ...(events.length === 1 ? stepsBlocks(first.steps ?? []) : [])],
     footer: footerOf(context, key),
   });
 }

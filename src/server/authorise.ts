@@ -99,6 +99,8 @@ function rightFor({ verb }: WireCommand): Right | undefined {
     case 'list':
     case 'outcome':
       return 'transfer';
+    case 'ended':
+      return 'prepare';
     case 'snapshots':
     case 'versions':
     case 'find':

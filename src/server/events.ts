@@ -29,6 +29,14 @@ export const ServerEventSchema = v.object({
   check: v.optional(Text),
   /** Where somebody who was refused came from. */
   address: v.optional(Text),
+  /** When it was, for what is told later. */
+  happenedAt: v.optional(v.string()),
+  /** What ran on either side, and the last of what it printed. */
+  steps: v.optional(
+    v.array(
+      v.object({ step: Text, name: Text, exitCode: v.nullable(v.number()), timedOut: v.boolean(), output: v.string() }),
+    ),
+  ),
   /** What to do, where the kind does not say it. */
   fix: v.optional(Text),
   /** How many alike this line stands for: those that came too fast for a line each. 1 when it is missing. */

@@ -104,7 +104,7 @@ function eventChecks(): HealthCheck[] {
         const isMended = events.some((other) => other.kind === 'clock-mended' && other.at >= event.at);
         const isOver =
           (kind === 'clock' && isMended) ||
-          ((kind === 'run-failed' || kind === 'hook') && (client?.newest?.at ?? '') > event.at) ||
+          ((kind === 'run-failed' || kind === 'hook') && (client?.newest?.at ?? '') > (event.happenedAt ?? event.at)) ||
           (kind === 'drill' && (client?.lastProven?.at ?? '') > event.at);
         if (isOver) return [];
         // A drill is asked for on the client: the server has nothing to compare its files with.

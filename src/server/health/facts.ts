@@ -34,7 +34,7 @@ export interface FactValues {
   };
   /** When a prune last wrote down what it saw; null before the first. */
   readonly pruning: { readonly lastAt: string | null };
-  readonly events: readonly Pick<ServerEvent, 'at' | 'kind' | 'client' | 'what'>[];
+  readonly events: readonly Pick<ServerEvent, 'at' | 'happenedAt' | 'kind' | 'client' | 'what'>[];
   readonly post: { readonly waiting: number; readonly oldestAt: string | null; readonly lastError?: string };
   /** Files of byteback's own state that are gone or were put aside as damaged. */
   readonly state: { readonly missing: readonly string[]; readonly putAside: readonly string[] };

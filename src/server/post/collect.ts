@@ -19,6 +19,8 @@ import { newFindings } from './health.ts';
 import type { Post, PostState } from './spool.ts';
 
 const minuteMs = 60_000;
+/** A report waits so long for what the client's hooks after the run say. */
+const endPatienceMs = 15 * minuteMs;
 const hourMs = 60 * minuteMs;
 const dayMs = 24 * hourMs;
 /** Who is overdue is told at once, and then weekly. */
@@ -68,7 +70,7 @@ export async function collect(before: PostState, deps: CollectDeps): Promise<{ m
   for (const client of await listClientNames(store)) {
     if (isThrowAway(client)) continue;
     const known = before.runs[client] ?? { directoryMs: 0 };
-    const { runs, directoryMs } = await newRuns(store, client, { known, begunAt: before.begunAt });
+    const { runs, directoryMs } = await newRuns(store, client, { known, begunAt: before.begunAt, now });
     for (const run of runs) made.push(...(await madeOfRun(run, { ...deps, record })));
     const begun = await begunRun(store, client);
     if (begun !== undefined && begun.run !== known.begun && begun.preparedAt > before.begunAt) {
@@ -135,7 +137,7 @@ async function madeOfRun(run: RunRecord, { config, server, now, record }: Record
 async function newRuns(
   store: Store,
   client: ClientName,
-  { known, begunAt }: { known: PostState['runs'][string]; begunAt: string },
+  { known, begunAt, now }: { known: PostState['runs'][string]; begunAt: string; now: Date },
 ): Promise<{ runs: RunRecord[]; directoryMs: number }> {
   const directory = store.runRecordsDir(client);
   try {
@@ -155,6 +157,11 @@ async function newRuns(
       .filter((record) => record !== undefined)
       .filter(({ completedAt }) => completedAt !== undefined && completedAt > after)
       .toSorted((a, b) => ((a.completedAt ?? '') < (b.completedAt ?? '') ? -1 : 1));
+    const newest = runs.at(-1);
+    // Its hooks are still at work on the client: what they say belongs into the same mail. Looked at again until then.
+    if (newest?.awaitsEnd === true && now.getTime() - Date.parse(newest.completedAt ?? '') < endPatienceMs) {
+      return { runs: runs.slice(0, -1), directoryMs: 0 };
+    }
     return { runs, directoryMs };
   } catch (error) {
     if (isMissing(error)) return { runs: [], directoryMs: 0 };
@@ -223,7 +230,7 @@ function withoutRepeats(events: readonly ServerEvent[], before: Readonly<Record<
 }
 
 /** Kinds that are the client's own affair, too: told to its own address besides the admin's. */
-const ownKinds = new Set(['run-failed', 'overdue', 'empty', 'growth', 'destroys']);
+const ownKinds = new Set(['run-failed', 'hook', 'overdue', 'empty', 'growth', 'destroys']);
 /** Of these a watcher from outside hears that the run failed. */
 const failedKinds = new Set(['run-failed', 'growth']);
 

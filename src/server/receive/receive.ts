@@ -7,6 +7,7 @@ import { parseCommand, type WireCommand } from '../../protocol/command.ts';
 import {
   ChangesRequestSchema,
   CompleteRequestSchema,
+  EndedRequestSchema,
   type Failure,
   FindRequestSchema,
   MachineRequestSchema,
@@ -179,7 +180,7 @@ async function serveClient(
   const session: Session = { client, store, idleTimeoutMs: config.idleTimeoutMs, ahead, say: call.writeError };
   switch (command.verb) {
     case 'ping':
-      return reply(call, { ok: true, protocol: protocolVersion, version: call.version, client });
+      return reply(call, { ok: true, protocol: protocolVersion, version: call.version, client, takesEnds: true });
     case 'prepare':
       return serveRun(client, call, ahead);
     case 'complete':
@@ -188,6 +189,8 @@ async function serveClient(
         client,
         request: await requestOf(call, CompleteRequestSchema),
       });
+    case 'ended':
+      return relay(call, 'snapshot', { verb: 'ended', client, request: await requestOf(call, EndedRequestSchema) });
     case 'outcome': {
       const { run } = await requestOf(call, OutcomeRequestSchema);
       const failure = await whyRefused(store, client, run);

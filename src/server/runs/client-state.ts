@@ -13,6 +13,18 @@ import { requireRootsDirectory, type Store } from '../store.ts';
 const ClientStateSchema = v.looseObject({
   /** The machine that uses this name: pinned by its first prepare. */
   machineId: v.optional(v.string()),
+  /** How its last run ended, as it says itself. */
+  lastEnd: v.optional(
+    v.object({
+      at: v.string(),
+      run: v.nullable(v.string()),
+      endedAt: v.string(),
+      status: v.string(),
+      exit: v.number(),
+      phase: v.string(),
+      what: v.optional(v.string()),
+    }),
+  ),
   /** The admin lets another machine take the name: the next one that comes. */
   forgotten: v.optional(v.boolean()),
 });

@@ -91,6 +91,7 @@ async function closeRecord(store: Store, open: RunRecord, request: CompleteReque
     ...(request.resent === undefined
       ? {}
       : { resent: request.resent.map((file) => ({ ...file, path: escapeName(unescapeName(file.path)) })) }),
+    ...(request.endFollows === true ? { awaitsEnd: true } : {}),
     ...(proven === undefined ? {} : { lastProven: proven }),
   };
   await liftAllowance(store, open.client);

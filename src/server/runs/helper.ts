@@ -5,6 +5,7 @@ import { reasonOf } from '../../errors.ts';
 import {
   type CompleteReply,
   CompleteRequestSchema,
+  EndedRequestSchema,
   FailureSchema,
   type PrepareReply,
   PrepareRequestSchema,
@@ -16,6 +17,7 @@ import { readRequest } from '../helper-request.ts';
 import { checks, Refusal } from '../refusal.ts';
 import { complete } from './complete.ts';
 import { closeDrill, type DrillVerdict, type OpenedDrill, openDrill } from './drill.ts';
+import { recordEnd } from './ended.ts';
 import { recordRefusal, recordTransfer } from './event.ts';
 import { completeHooks } from './hooks.ts';
 import { prepare, type RunDeps } from './prepare.ts';
@@ -50,6 +52,7 @@ export const HelperRequestSchema = v.variant('verb', [
   /** Nothing but what the helper does first anyway: to publish what the receiving user may know of server.toml. */
   v.strictObject({ verb: v.literal('settings') }),
   v.strictObject({ verb: v.literal('drill'), client: ClientNameSchema }),
+  v.strictObject({ verb: v.literal('ended'), client: ClientNameSchema, request: EndedRequestSchema }),
   v.strictObject({ verb: v.literal('proof'), client: ClientNameSchema, request: ProofRequestSchema }),
 ]);
 
@@ -97,6 +100,9 @@ async function answer(request: v.InferOutput<typeof HelperRequestSchema>, deps: 
       await recordRefusal(request, deps);
       return { reply: { ok: true } };
     case 'settings':
+      return { reply: { ok: true } };
+    case 'ended':
+      await recordEnd(request.client, request.request, deps);
       return { reply: { ok: true } };
     case 'drill':
       return { reply: await openDrill(request.client, deps) };

@@ -98,6 +98,7 @@ export async function prepare(client: ClientName, request: PrepareRequest, deps:
       empty,
       machine: await machineDigest(store, client),
       client,
+      takesEnds: true,
       longestSilenceMs: longestSilenceMs(times, deps.config.policyOf(client).expectMs) ?? null,
     };
   } finally {

@@ -460,6 +460,7 @@ const toldElsewhere: Record<string, string> = {
   EX03: 'test/integration/attacks/exhaustion.test.ts',
   EX04: 'test/integration/attacks/exhaustion.test.ts',
   EX05: 'test/integration/attacks/exhaustion.test.ts',
+  RE01: "test/integration/run-ends.test.ts: a client's own words",
   SP01: 'test/integration/space.test.ts: a run that is announced',
   SP02: 'test/integration/space.test.ts: a client whose word is false',
   SP03: 'test/integration/attacks/exhaustion.test.ts',

@@ -1,0 +1,87 @@
+import { join } from 'node:path';
+import * as v from 'valibot';
+import type { ClientPaths } from '../config/paths.ts';
+import { reasonOf } from '../errors.ts';
+import { EndedReplySchema, type EndedRequest, EndedRequestSchema, PingReplySchema } from '../protocol/messages.ts';
+import { writeFileAtomically } from '../system/files.ts';
+import type { Log } from '../system/log.ts';
+import { openSsh, SshError, type SshTarget } from '../system/ssh.ts';
+import { readStateFile } from '../system/state-file.ts';
+import { ask, ServerFailure } from './remote.ts';
+import { recallServer } from './server-says.ts';
+
+/** How runs ended that the server was not told of yet. */
+const PendingSchema = v.object({ format: v.literal(1), ends: v.array(EndedRequestSchema) });
+
+/** More are not kept: a line that is dead for long needs no list of each night. */
+const mostPending = 10;
+/** Nobody waits longer for it: a dead line has been waited for already. */
+const sendMs = 20_000;
+
+const fileOf = (stateDir: string) => join(stateDir, 'ends.json');
+
+async function readPending(stateDir: string): Promise<EndedRequest[]> {
+  const read = await readStateFile(fileOf(stateDir), PendingSchema, 1);
+  // What is damaged is only a report; it is written anew.
+  return read.kind === 'ok' ? read.value.ends : [];
+}
+
+async function writePending(stateDir: string, ends: readonly EndedRequest[]): Promise<void> {
+  const kept = ends.slice(-mostPending);
+  await writeFileAtomically(fileOf(stateDir), `${JSON.stringify({ format: 1, ends: kept })}\n`, { mode: 0o600 });
+}
+
+/**
+ * Tells the server how a run ended, and how those before it did that it was not told of: in a session of its own. When the line is
+ * dead it is kept and told after the next run. A server that does not take this is not asked. Never throws: it is about a
+ * run that has ended already.
+ * @param end undefined when there is nothing new to tell.
+ */
+export async function tellEnd(
+  end: EndedRequest | undefined,
+  { paths, target, log }: { paths: ClientPaths; target: SshTarget; log: Log },
+): Promise<void> {
+  try {
+    // On a full disk it is sent all the same.
+    const before = await readPending(paths.stateDir).catch(() => []);
+    const ends = [...before, ...(end === undefined ? [] : [end])].slice(-mostPending);
+    if (ends.length === 0) return;
+    if (end !== undefined)
+      await writePending(paths.stateDir, ends).catch((error: unknown) => log.debug(reasonOf(error)));
+    const { takesEnds } = await recallServer(paths.stateDir);
+    if (takesEnds === false) return;
+    const left = await send(ends, { target, log, isKnown: takesEnds === true });
+    if (left.length < ends.length || end === undefined) await writePending(paths.stateDir, left);
+  } catch (error) {
+    log.debug(`the server is not told how the run ended: ${reasonOf(error)}`);
+  }
+}
+
+/** @returns those that the server may still be told of. */
+async function send(
+  ends: readonly EndedRequest[],
+  { target, log, isKnown }: { target: SshTarget; log: Log; isKnown: boolean },
+): Promise<EndedRequest[]> {
+  const signal = AbortSignal.timeout(sendMs);
+  const left = [...ends];
+  try {
+    const connection = await openSsh(target, { signal });
+    try {
+      // A server of before would record a word that it does not know as a refusal.
+      if (!isKnown && !(await ask(connection, 'ping', undefined, PingReplySchema, { signal })).takesEnds) return left;
+      for (const end of ends) {
+        await ask(connection, 'ended', end, EndedReplySchema, { signal }).catch((error: unknown) => {
+          // What it does not take now it will not take later.
+          if (!(error instanceof ServerFailure)) throw error;
+        });
+        left.shift();
+      }
+    } finally {
+      await connection.close();
+    }
+  } catch (error) {
+    if (!(error instanceof SshError) && !signal.aborted) throw error;
+    log.debug(`the server hears later how the run ended: ${reasonOf(error)}`);
+  }
+  return left;
+}
