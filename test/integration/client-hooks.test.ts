@@ -105,22 +105,24 @@ describe('the steps of a run', () => {
     ]);
     const record = JSON.parse(await readFile(`/byteback/.byteback/runs/web1/${run}.json`, 'utf8'));
     expect(record.hooks.map(({ step }: { step: string }) => step)).toEqual([
-      ...['prepare', 'before', 'before', 'before', 'complete'],
+      ...['prepare', 'before', 'before', 'before', 'complete', 'after', 'after', 'after'],
     ]);
     expect(record.hooks[1].output).toBe('dumped');
     await configure('');
   });
 
-  it('with a failing init: no connection, no snapshot, and cleanup runs', async () => {
+  it('with a failing init: no run on the server, no snapshot, cleanup runs, and the server is told', async () => {
     await own('hooks/before.d/10-dump', 'echo "no space for the dump" >&2; exit 5');
     await own('hooks/before.d/20-never', mark('never'));
     await own('hooks/after.d/tidy', mark('after'));
-    const log = await machine.sshdLog();
+    const runOnServer = () => readFile(`${client.place}/current/run.json`, 'utf8');
+    const run = await runOnServer();
     const before = await machine.snapshots('web1');
     const { exitCode, stderr } = await client.run('byteback-backup');
     expect(exitCode).toBe(16);
     expect(stderr).toContain('10-dump exited 5: no space for the dump');
-    expect(await machine.sshdLog()).toBe(log);
+    expect(await runOnServer()).toBe(run);
+    expect((await command(['byteback', 'events'])).stdout).toContain('10-dump exited 5: no space for the dump');
     expect(await machine.snapshots('web1')).toEqual(before);
     expect(await marked()).toEqual(['after:web1:failed::']);
     expect(await lastRun()).toMatchObject({
