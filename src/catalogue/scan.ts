@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Devices, readDevices } from '../system/devices.ts';
 import { openPipe } from '../system/fifo.ts';
+import { type EncryptedDirectory, findEncrypted } from '../system/fscrypt.ts';
 import type { MountSpace } from '../system/mount-space.ts';
 import type { KernelMount } from '../system/mountinfo.ts';
 import { type RunningProgram, start } from '../system/run.ts';
@@ -46,6 +47,8 @@ export interface Scan {
   readonly devices: Devices;
   /** What could not be looked at, or not to its end. */
   readonly unlooked: readonly Unlooked[];
+  /** The topmost encrypted directories, locked ones and open ones. */
+  readonly encrypted: readonly EncryptedDirectory[];
   /** Large files that take less of their disk than they say they hold, by path (byte strings): they have holes. */
   readonly sparse: SparseFiles;
   /** Put before a path, it leads to where the tree was seen; see MountSpace. */
@@ -103,8 +106,10 @@ export async function scanTree(input: ScanInput): Promise<Scan> {
     const incomplete = found.exitCode > 1 ? `find exited ${found.exitCode}` : unknown;
     const { root } = input.space;
     const cacheDirectories = await readTags(tags, input.starts, root);
-    const devices = await readDevices(topsOf(input, readFileSync(subvolumes, 'latin1')), input.mounts, root);
-    const known = { file, beganAt, cacheDirectories, devices, unlooked, sparse: readSparse(large), root };
+    const tops = topsOf(input, readFileSync(subvolumes, 'latin1'));
+    const devices = await readDevices(tops, input.mounts, root);
+    const encrypted = await findEncrypted(tops, file, root);
+    const known = { file, beganAt, cacheDirectories, devices, unlooked, encrypted, sparse: readSparse(large), root };
     return { ...known, ...(incomplete === undefined ? {} : { incomplete }) };
   } finally {
     pipe.close();

@@ -15,8 +15,9 @@ import { parseMountinfo } from '../system/mountinfo.ts';
 import { fstabMountPoints } from '../system/mounts.ts';
 import { keepRules, makeRules, parentsOf, type Rule, topmost } from './filter-rules.ts';
 import { keepUnlooked } from './kept-places.ts';
+import { decideLocks } from './locked-directories.ts';
 import { decideRegions, isWithin, type Region } from './mounts.ts';
-import { decideMounts, type RememberedMount, readMounts } from './remembered-mounts.ts';
+import { decideMounts, type Remembered, readMounts } from './remembered-mounts.ts';
 import { resolveSources, showPath, toByteString } from './sources.ts';
 
 /** What is left out, for people. */
@@ -37,8 +38,10 @@ export interface Plan {
   readonly kept: readonly KeptPlace[];
   /** The catalogue that told what that is. */
   readonly keptFrom: Catalogue | undefined;
-  /** What the next run is to know of what is mounted now. */
-  readonly mounts: readonly RememberedMount[];
+  /** Encrypted directories that are open, as byte strings: their key may go at any moment. */
+  readonly openDirectories: readonly string[];
+  /** What the next run is to know of what is mounted and open now. */
+  readonly mounts: Remembered;
   /** Where the tree is seen without what is left out. */
   readonly space: MountSpace;
   /** Undefined when only rsync understands the rules. */
@@ -139,8 +142,10 @@ export async function makePlan(
       identity: rulesIdentity([...rules, ...starts, '', ...pruned]),
     };
   };
-  const { missing, remembered } = decideMounts(await readMounts(context.stateDir), ownFileSystems, {
-    now: Date.now(),
+  const now = Date.now();
+  const known = await readMounts(context.stateDir);
+  const { missing, remembered } = decideMounts(known.mounts, ownFileSystems, {
+    now,
     fstab: new Set(fstabMountPoints(await readFile('/etc/fstab', 'latin1').catch(() => ''))),
     forgotten: (options.forgetMounts ?? []).map((path) => toByteString(resolve(context.workingDirectory, path))),
     mattering: (path) =>
@@ -165,10 +170,18 @@ export async function makePlan(
   log.progress(undefined);
   const before = options.sources === undefined ? (await context.catalogues).catalogues[0] : undefined;
   const { taken } = rulesWith(scan.cacheDirectories);
+  const locks = decideLocks(scan.encrypted, known.open, {
+    now,
+    mattering: (path) => sources.some((source) => isWithin(path, source)) && (taken?.(path, true) ?? true),
+  });
   const kept = await keepUnlooked(
     scan,
     before,
-    { missing: [...missing, ...findRefused(scan, taken)], pruned, isTaken: (path) => taken?.(path, true) ?? true },
+    {
+      missing: [...missing, ...locks.locked, ...findRefused(scan, taken)],
+      pruned,
+      isTaken: (path) => taken?.(path, true) ?? true,
+    },
     context.workDirectory,
   );
   const leftOut = [
@@ -181,7 +194,8 @@ export async function makePlan(
     sources,
     leftOut,
     ...kept,
-    mounts: remembered,
+    openDirectories: locks.open,
+    mounts: { mounts: [...remembered], open: [...locks.remembered] },
     space,
     ...rules,
     rules: [...keepRules(kept.kept.map(({ path }) => path)), ...rules.rules],

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import type { KeptPlace } from '../catalogue/kept.ts';
 import { isMissing, writeFileAtomically } from '../system/files.ts';
 
-/** `mounts.json` in the state directory: the file systems of their own that the last run of all sources took. */
+/** `mounts.json` in the state directory: the file systems of their own, and the encrypted directories, that the last run of all sources took. */
 const MountsSchema = v.object({
   format: v.literal(1),
   mounts: v.array(
@@ -17,30 +17,35 @@ const MountsSchema = v.object({
       seenAt: v.number(),
     }),
   ),
+  /** Encrypted directories that were open, as byte strings, with the same. */
+  open: v.optional(v.array(v.object({ path: v.string(), seenAt: v.number() })), []),
 });
-export type RememberedMount = v.InferOutput<typeof MountsSchema>['mounts'][number];
+export type Remembered = Omit<v.InferOutput<typeof MountsSchema>, 'format'>;
+export type RememberedMount = Remembered['mounts'][number];
+
+const nothing: Remembered = { mounts: [], open: [] };
 
 const fileIn = (stateDir: string) => join(stateDir, 'mounts.json');
 
 /** What is remembered; nothing when there is no such file yet, or none that can be understood. */
-export async function readMounts(stateDir: string): Promise<readonly RememberedMount[]> {
+export async function readMounts(stateDir: string): Promise<Remembered> {
   let text: string;
   try {
     text = await readFile(fileIn(stateDir), 'utf8');
   } catch (error) {
-    if (isMissing(error)) return [];
+    if (isMissing(error)) return nothing;
     throw error;
   }
   try {
-    return v.parse(MountsSchema, JSON.parse(text)).mounts;
+    return v.parse(MountsSchema, JSON.parse(text));
   } catch {
     // Damaged, or of another version: what is mounted now is remembered anew.
-    return [];
+    return nothing;
   }
 }
 
-export async function writeMounts(stateDir: string, mounts: readonly RememberedMount[]): Promise<void> {
-  const text = JSON.stringify({ format: 1, mounts: [...mounts] } satisfies v.InferOutput<typeof MountsSchema>);
+export async function writeMounts(stateDir: string, { mounts, open }: Remembered): Promise<void> {
+  const text = JSON.stringify({ format: 1, mounts, open } satisfies v.InferOutput<typeof MountsSchema>);
   await writeFileAtomically(fileIn(stateDir), `${text}\n`, { mode: 0o600 });
 }
 

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { entryNow } from '../catalogue/entry-now.ts';
 import type { Move } from '../catalogue/moves.ts';
 import { parentOf } from '../catalogue/record.ts';
 import { ReplayReplySchema, SeparateReplySchema } from '../protocol/messages.ts';
@@ -182,6 +183,28 @@ export async function writeList(file: string, names: readonly string[]): Promise
 /** Names as rsync's --from0 --files-from has them. */
 function listOf(names: readonly string[]): Buffer {
   return Buffer.from(names.map((name) => `${name}\0`).join(''), 'latin1');
+}
+
+/** Deletes on the server what is not here, by name; topmost paths only. */
+export async function removeListed(
+  context: TransferContext,
+  remove: readonly string[],
+  workDirectory: string,
+): Promise<PassesEnd> {
+  // rsync complains of a path whose directory is none.
+  const removable = remove.filter((path) => isDirectory(parentOf(path), context.root));
+  if (removable.length === 0) return together([]);
+  const paths = new Set(removable.flatMap((path) => [path, parentOf(path)]));
+  const listFile = await writeList(join(workDirectory, 'to-remove'), namesOf([...paths]));
+  return await transfer(context, { kind: 'remove', listFile }, workDirectory);
+}
+
+function isDirectory(path: string, root: string): boolean {
+  try {
+    return entryNow(path, root)?.type === 'd';
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -1,12 +1,16 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Totals } from '../catalogue/changes.ts';
 import { parentOf } from '../catalogue/record.ts';
 import type { PrepareReply } from '../protocol/messages.ts';
 import type { ChangePlan } from './change-plan.ts';
 import type { EarlyCheck } from './early-check.ts';
+import { keepRules, serializeRules } from './filter-rules.ts';
 import type { OpenRunContext } from './open-run.ts';
 import type { Plan } from './plan.ts';
 import { type CheckPart, checkPart, nextCheck, tellFindings } from './rolling-check.ts';
 import { checkDirectories, replayMoves, sendAll, sendBare, sendChanges, touchesRoot, walkAll } from './send-changes.ts';
+import { isOpenPath, lockedMeanwhile, removeGone, sendOpen } from './send-open.ts';
 import type { KnownChanges, Sending } from './sending.ts';
 import { type SentPaths, type Settled, settle } from './settle-run.ts';
 import { type NamedList, startNamedList } from './store-list.ts';
@@ -25,12 +29,31 @@ export interface Sent extends Settled {
   readonly doubtful?: readonly string[];
 }
 
-/** Sends the changes where they are known, and walks everything where they are not. */
+/** What the server said, and what rsync is told of what is left out. */
+interface Begun {
+  readonly prepared: PrepareReply;
+  readonly rulesFile: string;
+}
+
+/** Sends what has to be sent, and names what was locked while that went on. */
 export async function sendRun(
   plan: Plan,
   sending: Sending,
   context: OpenRunContext,
-  { prepared, rulesFile }: { readonly prepared: PrepareReply; readonly rulesFile: string },
+  begun: Begun,
+  moved: Moved,
+): Promise<Sent> {
+  const sent = await sendOrWalk(plan, sending, context, begun, moved);
+  const locked = await lockedMeanwhile(plan);
+  return locked.length === 0 ? sent : { ...sent, status: 'partial', unread: [...locked, ...sent.unread] };
+}
+
+/** Sends the changes where they are known, and walks everything where they are not. */
+async function sendOrWalk(
+  plan: Plan,
+  sending: Sending,
+  context: OpenRunContext,
+  { prepared, rulesFile }: Begun,
   moved: Moved,
 ): Promise<Sent> {
   const { log } = context;
@@ -44,6 +67,7 @@ export async function sendRun(
     ...(context.bwlimit === undefined ? {} : { bwlimit: context.bwlimit }),
     extraFlags: context.extraFlags,
     enter: plan.space.enter,
+    keepsMissing: plan.openDirectories.length > 0,
     root: plan.space.root,
     log,
     moved,
@@ -72,6 +96,7 @@ export async function sendRun(
   const directories = new Set<string>();
   const passes: TransferContext = {
     ...toSend,
+    rulesFile: await hideOpen(plan, rulesFile, context.workDirectory),
     onItem: ({ kind, name }) => {
       if (kind === 'sent') directories.add(parentOf(pathOf(name)));
     },
@@ -79,12 +104,13 @@ export async function sendRun(
   const end = prepared.empty
     ? await sendAll(passes, walk, bare, context.workDirectory)
     : await walkAll(passes, walk, { touched: sending.touched, bare }, context.workDirectory);
+  const open = await sendOpen(toSend, plan, sending.touched, context.workDirectory);
   const sent: SentPaths = {
     scope: 'everything',
     compared: sending.touched,
     directories,
     hidden: end.doubtful,
-    end,
+    end: together([end, open]),
     totals: walk.totals,
     unsettled: walk.unsettled,
   };
@@ -110,12 +136,23 @@ async function sendKnown(
   listing: Promise<NamedList | undefined> | undefined,
 ): Promise<Sent> {
   const early = known === sending.changes ? context.earlyCheck : undefined;
+  const removed = await removeGone(changed, plan, known.plan.left, context.workDirectory);
   const sent = await sendAndCheck(plan, known, early, changed, context);
   const bare = bareOf(plan).filter((path) => known.plan.send.normal.includes(path));
-  const result = { ...sent, ...together([sent, await sendBare(changed, bare, context.workDirectory)]) };
+  const result = { ...sent, ...together([removed, sent, await sendBare(changed, bare, context.workDirectory)]) };
   tellFindings(result.check, context.log);
   const settled = await settle(changed, plan, sentChanges(known.plan, result), context.workDirectory, await listing);
   return { ...settled, scanned: known.plan.totals, check: result.check, since: known, walk: null };
+}
+
+/** The rules for a walk, which must not look into encrypted directories. */
+async function hideOpen({ openDirectories }: Plan, rulesFile: string, workDirectory: string): Promise<string> {
+  if (openDirectories.length === 0) return rulesFile;
+  const file = join(workDirectory, 'rules-of-walk');
+  await writeFile(file, Buffer.concat([serializeRules(keepRules(openDirectories)), await readFile(rulesFile)]), {
+    mode: 0o600,
+  });
+  return file;
 }
 
 /** Directories that are sent without what is in them. */
@@ -163,7 +200,12 @@ async function sendAndCheck(
   transfers: TransferContext,
   { workDirectory, clock, checkEveryMs }: OpenRunContext,
 ): Promise<PassesEnd & { readonly check: SentCheck }> {
-  const own = () => nextCheck(plan, known, { now: clock.now().getTime(), everyMs: checkEveryMs });
+  // Where it can write, the check looks for names itself: not where these may turn into cipher names.
+  const isOpen = isOpenPath(plan);
+  const own = () => {
+    const check = nextCheck(plan, known, { now: clock.now().getTime(), everyMs: checkEveryMs });
+    return { ...check, directories: check.directories.filter((path) => !isOpen(path)) };
+  };
   const { moves } = known.plan;
   // What lies in a directory that was renamed was looked at under neither name, and is not sent.
   if (early === undefined || moves.some(({ type }) => type === 'd')) {

@@ -12,7 +12,7 @@ import { escapeName, unescapeName } from '../protocol/file-name.ts';
 import { parseStored, type Stored } from '../protocol/stored.ts';
 import { isWithin } from './mounts.ts';
 import type { Plan } from './plan.ts';
-import { namesOf, writeList } from './send-changes.ts';
+import { namesOf, removeListed, writeList } from './send-changes.ts';
 import {
   type Difference,
   lostFiles,
@@ -238,26 +238,12 @@ async function mend(
   const list = (name: string, paths: readonly string[]) => writeList(join(workDirectory, name), namesOf(paths));
   const ends: PassesEnd[] = [];
   if (separate.length > 0) await separateListed(context, await list('to-separate', separate));
-  // rsync complains of a path whose directory is none.
-  const removable = remove.filter((path) => isDirectory(context.root + parentOf(path)));
-  if (removable.length > 0) {
-    const paths = new Set(removable.flatMap((path) => [path, parentOf(path)]));
-    const pass = { kind: 'remove', listFile: await list('to-remove', [...paths]) } as const;
-    ends.push(await transfer(context, pass, workDirectory));
-  }
+  ends.push(await removeListed(context, remove, workDirectory));
   if (send.length > 0) {
     const paths = new Set(send.flatMap((path) => [path, parentOf(path)]));
     ends.push(await compareAgain(context, [...paths], workDirectory));
   }
   return together(ends);
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return entryNow(path, '')?.type === 'd';
-  } catch {
-    return false;
-  }
 }
 
 async function compareAgain(

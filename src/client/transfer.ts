@@ -72,6 +72,8 @@ export interface TransferContext {
   readonly root: string;
   /** Told what could not be read here: absolute, as a byte string. */
   readonly onUnread?: (path: string) => void;
+  /** What is listed and not found here is left as the server has it, where otherwise it is deleted there; see send-open.ts. */
+  readonly keepsMissing?: boolean;
   readonly log: Log;
   readonly moved: Moved;
   /** Bytes that will be sent in all, when they are known. */
@@ -170,6 +172,7 @@ async function attemptTransfer(context: TransferContext, connection: SshConnecti
     ...(context.bwlimit === undefined ? {} : { bwlimit: context.bwlimit }),
     extraFlags: context.extraFlags,
     enter: context.enter,
+    keepsMissing: context.keepsMissing ?? false,
   };
   const before = moved.sentBytes;
   const result = await runRsync(rsync, pass, {

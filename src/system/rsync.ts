@@ -26,6 +26,8 @@ export interface RsyncConnection {
   readonly bwlimit?: string;
   /** A file of NUL-separated filter rules: they hold for every pass that lists directories. */
   readonly rulesFile: string;
+  /** What is listed and not found here is left there as it is; only the pass that removes deletes it. */
+  readonly keepsMissing?: boolean;
   /** Put before it: where it sees the tree; see MountSpace. */
   readonly enter?: readonly string[];
   /** Options that the admin added. */
@@ -93,18 +95,19 @@ export function quoteForRsh(word: string): string {
 /** Options that hold for both passes. -H: without it a receiver's guard against planted names is off (CVE-2026-70458). */
 const commonFlags = ['-aHAX', '--numeric-ids', '--modify-window=-1', '--from0'];
 
-function passFlags(pass: RsyncPass, rulesFile: string): string[] {
+function passFlags(pass: RsyncPass, { rulesFile, keepsMissing }: RsyncConnection): string[] {
+  const missing = keepsMissing ? '--ignore-missing-args' : '--delete-missing-args';
   switch (pass.kind) {
     case 'inPlace':
       return [
         ...['--inplace', '--no-whole-file', `--block-size=${pass.blockSizeBytes}`, '--force'],
-        ...(pass.checksum ? ['--checksum', '--delete-missing-args'] : []),
+        ...(pass.checksum ? ['--checksum', missing] : []),
         `--files-from=${pass.listFile}`,
       ];
     case 'list':
       // --force: what is deleted, or was a directory and is none now, need not be empty.
       return [
-        ...['--partial', '--force', '--delete-missing-args'],
+        ...['--partial', '--force', missing],
         ...(pass.checksum ? ['--checksum'] : []),
         ...(pass.sparse ? ['--sparse', '--compress'] : []),
         // The root is listed as `.`, and that shows what lies directly in it, too.
@@ -117,7 +120,7 @@ function passFlags(pass: RsyncPass, rulesFile: string): string[] {
       return [
         ...(pass.dryRun ? ['--dry-run'] : []),
         ...(pass.trustsLinks ? ['--insecure-links'] : []),
-        ...['--dirs', '--checksum', '--delete', '--delete-excluded', '--delete-missing-args', '--force', '--partial'],
+        ...['--dirs', '--checksum', '--delete', '--delete-excluded', missing, '--force', '--partial'],
         `--filter=merge ${rulesFile}`,
         `--files-from=${pass.listFile}`,
       ];
@@ -134,7 +137,7 @@ export function rsyncArgv(connection: RsyncConnection, pass: RsyncPass): [string
   return [
     'rsync',
     ...commonFlags,
-    ...passFlags(pass, connection.rulesFile),
+    ...passFlags(pass, connection),
     `--timeout=${Math.max(1, Math.round(connection.ioTimeoutMs / 1000))}`,
     ...(connection.bwlimit === undefined ? [] : [`--bwlimit=${connection.bwlimit}`]),
     `--out-format=${sentItemFormat}`,
