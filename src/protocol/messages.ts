@@ -100,8 +100,12 @@ export const EndedRequestSchema = v.strictObject({
   exit: v.pipe(Count, v.maxValue(255)),
   /** The step that it ended in. */
   phase: v.picklist(['before', 'scan', 'run', 'after']),
-  /** The client's clock. */
-  endedAt: v.pipe(v.string(), v.isoTimestamp()),
+  /** The client's clock. The form alone admits "+01" as a zone, which no Date takes. */
+  endedAt: v.pipe(
+    v.string(),
+    v.isoTimestamp(),
+    v.check((text) => !Number.isNaN(Date.parse(text)), 'not a time'),
+  ),
   what: v.optional(ShortText),
   why: v.optional(ShortText),
   /** Of a run with a snapshot those after it; of a failed one all. */
