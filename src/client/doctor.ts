@@ -7,12 +7,15 @@ import { PingReplySchema, protocolVersion } from '../protocol/messages.ts';
 import { selfAttacks, whatItGot } from '../protocol/self-attacks.ts';
 import type { Clock } from '../system/clock.ts';
 import { isMissing } from '../system/files.ts';
+import { openMountSpace } from '../system/mount-space.ts';
+import { findSilent } from '../system/silent-paths.ts';
 import { openSsh } from '../system/ssh.ts';
 import { attemptSsh } from '../system/ssh-attempt.ts';
 import { isOlder, programVersion } from '../system/versions.ts';
 import { findingsOfHooks } from './hooks.ts';
 import { ask } from './remote.ts';
 import type { Resent } from './resent.ts';
+import { toByteString } from './sources.ts';
 import { readOwnStatus } from './status.ts';
 
 /** Everything that a client needs for its next run, looked at; nothing is changed. */
@@ -23,6 +26,7 @@ export function clientChecks(
   return [
     { area: 'programs', look: checkPrograms },
     { area: 'configuration', look: () => checkConfiguration(paths) },
+    { area: 'mounts', look: () => checkNamespace(deps.signal) },
     { area: 'hooks', look: () => checkHooks(paths) },
     { area: 'key', look: () => checkKey(paths) },
     { area: 'host key', look: () => checkPresent(paths.knownHosts, 'the server cannot be told from another one') },
@@ -58,8 +62,13 @@ async function checkPrograms(): Promise<Verdict> {
 
 async function checkConfiguration(paths: ClientPaths): Promise<Verdict[]> {
   const { destination, source, original } = await loadClientConfig(paths);
+  const silent = await findSilent(source.map(toByteString));
   const sources = await Promise.all(
     source.map(async (path): Promise<Verdict[]> => {
+      if (silent.includes(toByteString(path))) {
+        const fix = `umount --lazy ${path}, and mount it again`;
+        return [{ state: 'warning', what: `the source ${path} does not answer`, why: 'each run is partial', fix }];
+      }
       try {
         await stat(path);
         return [];
@@ -111,6 +120,21 @@ async function whoElseCanRead(path: string): Promise<Verdict[]> {
           fix: `chmod 0600 ${path}`,
         },
       ];
+}
+
+/** Whether a run can keep out of its sight what it leaves out. */
+async function checkNamespace(signal: AbortSignal): Promise<Verdict> {
+  const space = await openMountSpace([], signal);
+  if (typeof space !== 'string') {
+    await space.close();
+    return 'runs get a mount namespace of their own';
+  }
+  return {
+    state: 'warning',
+    what: 'runs get no mount namespace of their own',
+    why: `a mount that hangs can hold a run up, though it is left out: ${space}`,
+    fix: 'run it as root; in a container, give that CAP_SYS_ADMIN',
+  };
 }
 
 /** Nothing is started: what can be seen from outside. */

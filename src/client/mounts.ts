@@ -31,6 +31,8 @@ export interface RegionInput {
   readonly own: readonly { readonly path: string; readonly why: string }[];
   /** Directories that a run works with itself, as byte strings: nothing that they lie in is detached. */
   readonly needed?: readonly string[];
+  /** Mount points at which nobody should look: what is there does not answer, or is lost. */
+  readonly stuck?: readonly string[];
   /** Whether the person's own rules leave a directory out. */
   readonly excluded: (path: string) => boolean;
 }
@@ -64,6 +66,11 @@ const networkTypes: ReadonlySet<string> = new Set(
 );
 const memoryTypes: ReadonlySet<string> = new Set(['tmpfs', 'ramfs']);
 const unionTypes: ReadonlySet<string> = new Set(['overlay', 'overlayfs', 'aufs', 'unionfs', 'mhddfs']);
+
+/** The mount point that a path lies on. */
+export function mountPointOf(mountinfo: string, path: string): string {
+  return mountTable(parseMountinfo(mountinfo))(path)?.path ?? '/';
+}
 
 /** The files that are swapped to, as byte strings. */
 export function parseSwapFiles(text: string): string[] {
@@ -186,7 +193,7 @@ export function decideRegions(input: RegionInput): RegionDecision {
     .filter((mount) => mount.path !== '/' && !kernelTypes.has(mount.type) && inSources(mount.path))
     .filter(({ path }) => nearest(regions, path)?.verdict !== 'leave' && !input.excluded(path))
     .map(({ path, source }) => ({ path, source }));
-  return { regions: sorted, refused, ownFileSystems, detached: toDetach(mounts, leftOut, regions, input) };
+  return { regions: sorted, refused, ownFileSystems, detached: toDetach(mounts, visible, leftOut, regions, input) };
 }
 
 /**
@@ -203,17 +210,19 @@ function isTouchy({ type }: KernelMount): boolean {
  */
 function toDetach(
   mounts: readonly KernelMount[],
+  visible: readonly KernelMount[],
   leftOut: ReadonlyMap<KernelMount, unknown>,
   regions: ReadonlyMap<string, Region>,
-  { sources, needed = [] }: RegionInput,
+  { sources, needed = [], stuck = [] }: RegionInput,
 ): string[] {
   const inside = [...regions.values()].filter(({ verdict }) => verdict === 'take').map(({ path }) => path);
-  const stay = [...sources, ...inside, ...needed];
-  const chosen = [...leftOut.keys()].filter(
-    (mount) =>
-      isTouchy(mount) &&
-      sources.some((source) => isWithin(mount.path, source)) &&
-      !stay.some((path) => isWithin(path, mount.path)),
+  const taken = [...sources, ...inside].filter((path) => !stuck.some((place) => isWithin(path, place)));
+  const stay = [...taken, ...needed];
+  const isStuck = ({ path }: KernelMount) => stuck.includes(path);
+  const inSight = (mount: KernelMount) =>
+    leftOut.has(mount) && isTouchy(mount) && sources.some((source) => isWithin(mount.path, source));
+  const chosen = visible.filter(
+    (mount) => (isStuck(mount) || inSight(mount)) && !stay.some((path) => isWithin(path, mount.path)),
   );
   const byId = new Map(mounts.map((mount) => [mount.id, mount]));
   const below = ({ parent, path }: KernelMount) => {

@@ -13,12 +13,14 @@ import type { Log } from '../system/log.ts';
 import { type MountSpace, machineSpace, openMountSpace } from '../system/mount-space.ts';
 import { parseMountinfo } from '../system/mountinfo.ts';
 import { fstabMountPoints } from '../system/mounts.ts';
+import { findSilent } from '../system/silent-paths.ts';
 import { keepRules, makeRules, parentsOf, type Rule, topmost } from './filter-rules.ts';
 import { keepUnlooked } from './kept-places.ts';
 import { decideLocks } from './locked-directories.ts';
-import { decideRegions, isWithin, type Region } from './mounts.ts';
+import { decideRegions, isWithin, type Region, type RegionInput } from './mounts.ts';
+import { wayTo } from './plain-way.ts';
 import { decideMounts, type Remembered, readMounts } from './remembered-mounts.ts';
-import { resolveSources, showPath, toByteString } from './sources.ts';
+import { type AwaySource, resolveSources, showPath, toByteString } from './sources.ts';
 
 /** What is left out, for people. */
 export interface LeftOut {
@@ -103,14 +105,17 @@ export async function makePlan(
     protectOutside: false,
   });
   const ownMatcher = compileRules(own);
-  const { regions, refused, detached, ownFileSystems } = decideRegions({
+  const input: RegionInput = {
     mountinfo,
     swaps: await readFile('/proc/swaps', 'latin1').catch(() => ''),
     sources,
     own: ownDirectories(mountinfo, context.stateDir),
     needed: neededDirectories(context),
     excluded: (path) => !('notExpressible' in ownMatcher) && isExcluded(ownMatcher, path),
-  });
+  };
+  const away = [...resolved.away, ...(await findSilentMounts(input, resolved.away))];
+  const stuck = away.filter(({ isStuck }) => isStuck).map(({ path }) => path);
+  const { regions, refused, detached, ownFileSystems } = decideRegions({ ...input, stuck });
   for (const { source, why } of refused) {
     throw new BytebackError('usage', {
       what: `source ${showPath(source)} cannot be copied`,
@@ -130,7 +135,7 @@ export async function makePlan(
 
   const left = regions.filter(({ verdict }) => verdict === 'leave');
   const starts = startsOf(sources, regions);
-  const ways = [...new Set(starts.flatMap((path) => (path === '/' ? [] : ['/', ...parentsOf(path)])))];
+  const isAway = (path: string) => away.some((place) => isWithin(path, place.path));
   const pruned = left.map(({ path }) => path).filter((path) => !sources.includes(path));
   const rulesWith = (cacheDirectories: readonly string[]): Rules => {
     const protectOutside = options.sources !== undefined;
@@ -152,12 +157,13 @@ export async function makePlan(
       sources.some((source) => isWithin(path, source)) &&
       ('notExpressible' in ownMatcher || !isExcluded(ownMatcher, path)),
   });
-  const space = await openSpace(detached, context);
+  const space = await openSpace(detached, stuck, context);
   context.onSpace(space);
+  const ways = waysTo(starts, isAway, space.root);
   context.onScan?.(rulesWith, space);
   log.step(`scanning ${sources.map(showPath).join(' ')}`);
   const scan = await scanTree({
-    starts,
+    starts: starts.filter((path) => !isAway(path)),
     // What a start walks anyway would be there twice.
     ways: ways.filter((way) => !isWalked(way, starts, pruned)),
     pruned,
@@ -178,7 +184,7 @@ export async function makePlan(
     scan,
     before,
     {
-      missing: [...missing, ...locks.locked, ...findRefused(scan, taken)],
+      missing: [...missing, ...away, ...locks.locked, ...findRefused(scan, taken)],
       pruned,
       isTaken: (path) => taken?.(path, true) ?? true,
     },
@@ -202,14 +208,38 @@ export async function makePlan(
   };
 }
 
+/** File systems that are taken, and that do not answer. */
+async function findSilentMounts(input: RegionInput, away: readonly AwaySource[]): Promise<AwaySource[]> {
+  const places = decideRegions(input).ownFileSystems.map(({ path }) => path);
+  const silent = await findSilent(places.filter((path) => !away.some((place) => isWithin(path, place.path))));
+  return silent.map((path) => ({ path, extent: 'whole', why: 'what is mounted there does not answer', isStuck: true }));
+}
+
+/** The directories on the way to where the walk begins. To what is away they may not be there. */
+function waysTo(starts: readonly string[], isAway: (path: string) => boolean, root: string): string[] {
+  const waysOf = (path: string) => (path === '/' ? [] : ['/', ...parentsOf(path)]);
+  const certain = starts.filter((path) => !isAway(path)).flatMap(waysOf);
+  const others = starts.filter(isAway).flatMap(waysOf);
+  return [...new Set([...certain, ...others.filter((path) => !isAway(path) && wayTo(path, root) === 'there')])];
+}
+
 /** Detaches for this run what it must not touch. Where that cannot be, it sees the machine as it is. */
 async function openSpace(
   detached: readonly string[],
+  stuck: readonly string[],
   { log, signal }: { log: Log; signal: AbortSignal },
 ): Promise<MountSpace> {
   if (detached.length === 0) return machineSpace;
   const space = await openMountSpace(detached, signal);
   if (typeof space === 'string') {
+    const [first] = stuck.filter((path) => detached.includes(path));
+    if (first !== undefined) {
+      throw new BytebackError('usage', {
+        what: `${showPath(first)} does not answer`,
+        why: `the run would wait for it, as it cannot be kept out of its sight: no mount namespace of its own: ${space}`,
+        fix: `unmount it: umount --lazy ${showPath(first)}; or take it out of the sources`,
+      });
+    }
     log.info(`what is left out stays in sight, and can hold up the run: no mount namespace of its own: ${space}`);
     return machineSpace;
   }

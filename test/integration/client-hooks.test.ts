@@ -73,7 +73,16 @@ describe('hooks that would do nothing', () => {
     }
     expect((await client.run('byteback', 'doctor')).stdout).toContain('pre-backup.d/dump is passed over');
     await chmod(await hook(join(serverHooks, 'prepare.d/web1/check'), 'true'), 0o644);
+    await chmod(await hook(join(serverHooks, 'complete.d/mirror'), 'true'), 0o644);
     expect((await command(['byteback', 'doctor'])).stdout).toContain('prepare.d/web1/check is passed over');
+    // Each run tells of those of both steps, and of none that is switched off.
+    await hook(join(serverHooks, 'prepare.d/idle.off'), 'true');
+    const { exitCode } = await client.run('byteback-backup');
+    expect(exitCode).toBe(0);
+    const events = (await command(['byteback', 'events'])).stdout;
+    expect(events).toContain('prepare.d/web1/check is passed over');
+    expect(events).toContain('complete.d/mirror is passed over');
+    expect(events).not.toContain('idle.off');
   });
 });
 

@@ -217,6 +217,66 @@ describe('what cannot be read', () => {
   });
 });
 
+describe('a source that is away', () => {
+  const hung = () => `${tree}/hang`;
+  const sourcesAre = (...sources: string[]) =>
+    writeFile(
+      `${client.configDir}/client.toml`,
+      `destination = "byteback@127.0.0.1:"\nsource = ${JSON.stringify(sources)}\n`,
+    );
+  const rest = ['.', './a', './b', './b/loop'];
+
+  it('because what is mounted there does not answer, is kept, and all others are taken', async () => {
+    await showAt('hang', behind, '-o', 'allow_other');
+    await sourcesAre(`${tree}/a`, hung(), `${tree}/b`);
+    expect(await backup()).toMatchObject({ exitCode: 0 });
+    const shown = secret().map((line) => line.replace('./mnt', './hang'));
+    await must(['pkill', '-STOP', '-f', `bindfs.*${hung()}`]);
+    await rm(`${tree}/a/one`);
+    for (const options of [[], ['--full']]) {
+      const during = await backup(...options);
+      expect(during).toMatchObject({ exitCode: 3, status: 'partial' });
+      expect(during.unread).toEqual([{ path: hung(), why: 'it does not answer' }]);
+      const found = [...rest, `./a/two ${tree}/a/two`, `./b/three ${tree}/b/three`, './hang', ...shown];
+      expect(await stored()).toEqual(found.toSorted());
+    }
+    await sourcesAre(hung());
+    expect(await client.run('byteback-backup')).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('does not answer'),
+    });
+    await sourcesAre(`${tree}/a`, hung());
+    const weak = ['setpriv', '--bounding-set', '-sys_admin', '--inh-caps', '-sys_admin'];
+    expect(await client.run(...weak, 'byteback-backup')).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('no mount namespace'),
+    });
+    const { stdout } = await client.run(...weak, 'byteback', 'doctor');
+    expect(stdout).toContain('no mount namespace of their own');
+    expect(stdout).toContain(`the source ${hung()} does not answer`);
+  }, 300_000);
+
+  it('because it may not be read, is kept, and all others are taken', async () => {
+    await showAt('hang', '/home/bob', '-o', 'allow_other');
+    await must(['umount', hung()]);
+    await showAt('hang', behind, '--no-allow-other');
+    await sourcesAre(`${tree}/a`, hung());
+    const first = await backup();
+    expect(first).toMatchObject({ exitCode: 3, unread: [{ path: hung(), why: expect.stringContaining('EACCES') }] });
+    await rm(`${tree}/a/one`);
+    expect(await backup()).toMatchObject({ exitCode: 3, walk: null });
+    expect((await stored()).filter((line) => !line.startsWith('./hang'))).toEqual([
+      '.',
+      './a',
+      `./a/two ${tree}/a/two`,
+    ]);
+    await must(['umount', hung()]);
+    await showAt('hang', behind, '-o', 'allow_other');
+    expect(await backup()).toMatchObject({ exitCode: 0 });
+    expect(await stored()).toContain(`./hang/open/six ${behind}/open/six`);
+  });
+});
+
 describe('a file system that is not mounted', () => {
   it('stays on the server as it was, by changes and by a walk, until it is mounted again or forgotten', async () => {
     const image = `${machine.scratch}/own.img`;

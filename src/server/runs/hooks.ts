@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { serverPaths } from '../../config/paths.ts';
 import { hooksIn } from '../../hooks/find-hooks.ts';
+import { findingsIn } from '../../hooks/hook-findings.ts';
 import { hookFailure, runHook } from '../../hooks/run-hook.ts';
 import type { HookOutcome } from '../../protocol/messages.ts';
 import type { ClientName, RunId, SnapshotName } from '../../protocol/names.ts';
@@ -59,11 +60,25 @@ async function runHooks(step: 'prepare' | 'complete', about: HookRun, deps: Hook
   return outcomes;
 }
 
+/** Tells of the hooks of both steps that nobody may execute: they do nothing, and a run goes well without them. */
+async function tellPassedOver(
+  { client, run }: Pick<HookRun, 'client' | 'run'>,
+  { store, clock, hooksDir = serverPaths.hooksDir }: HookDeps & { store: Store; clock: Clock },
+): Promise<void> {
+  const steps = ['prepare.d', 'complete.d'].map((name) => join(hooksDir, name));
+  const findings = await findingsIn(steps.flatMap((step) => [step, join(step, client)]));
+  for (const { what, why, fix, isPassedOver } of findings) {
+    if (!isPassedOver) continue;
+    await recordEvent(store, { at: clock.now().toISOString(), kind: 'hook', client, run, what, why, fix });
+  }
+}
+
 /** @throws Refusal when one fails: the client learns that, the admin which and why. */
 export async function prepareHooks(
   about: Omit<HookRun, 'status'>,
   deps: HookDeps & { store: Store; clock: Clock },
 ): Promise<HookOutcome[]> {
+  await tellPassedOver(about, deps);
   const outcomes = await runHooks('prepare', { ...about, status: 'starting' }, deps);
   const why = outcomes.map(hookFailure).find((one) => one !== undefined);
   if (why === undefined) return outcomes;
