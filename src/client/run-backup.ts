@@ -149,13 +149,13 @@ export async function runBackup(options: BackupOptions, deps: BackupDeps): Promi
       // What a hook undoes may be what it looks at.
       await state.earlyCheck?.giveUp();
       await hooks.after(report);
+      const everything = options.sources === undefined;
+      if (everything && state.plan !== undefined) await writeMounts(paths.stateDir, state.plan.mounts);
+      await writeLastRun(paths.lastRun, finishedRun(report, { startedAt, endedAt: clock.now(), everything, before }));
       const after = hooks.outcomes.filter(({ step }) => step === 'after');
       const exit = exitCodes[report.status === 'ok' && !after.some(hookFailure) ? 'ok' : 'partial'];
       const end = { run: report.run, status: report.status, exit, phase: 'after', hooks: after.slice(0, 20) } as const;
       await tellEnd(after.length === 0 ? undefined : { ...end, endedAt: clock.now().toISOString() }, telling);
-      const everything = options.sources === undefined;
-      if (everything && state.plan !== undefined) await writeMounts(paths.stateDir, state.plan.mounts);
-      await writeLastRun(paths.lastRun, finishedRun(report, { startedAt, endedAt: clock.now(), everything, before }));
     }
     return report;
   } catch (error) {

@@ -50,31 +50,40 @@ export async function tellEnd(
       await writePending(paths.stateDir, ends).catch((error: unknown) => log.debug(reasonOf(error)));
     const { takesEnds } = await recallServer(paths.stateDir);
     if (takesEnds === false) return;
-    const left = await send(ends, { target, log, isKnown: takesEnds === true });
-    if (left.length < ends.length || end === undefined) await writePending(paths.stateDir, left);
+    // Written after each: told twice in a row it is known on the server, told again later it would be news.
+    const onTold = (left: readonly EndedRequest[]) => writePending(paths.stateDir, left);
+    await send(ends, { target, log, isKnown: takesEnds === true, onTold });
   } catch (error) {
     log.debug(`the server is not told how the run ended: ${reasonOf(error)}`);
   }
 }
 
-/** @returns those that the server may still be told of. */
-async function send(
-  ends: readonly EndedRequest[],
-  { target, log, isKnown }: { target: SshTarget; log: Log; isKnown: boolean },
-): Promise<EndedRequest[]> {
+interface Sending {
+  readonly target: SshTarget;
+  readonly log: Log;
+  /** The server said that it takes ends. */
+  readonly isKnown: boolean;
+  /** Told which are left each time that the server has taken one. */
+  readonly onTold: (left: readonly EndedRequest[]) => Promise<void>;
+}
+
+async function send(ends: readonly EndedRequest[], { target, log, isKnown, onTold }: Sending): Promise<void> {
   const signal = AbortSignal.timeout(sendMs);
   const left = [...ends];
   try {
     const connection = await openSsh(target, { signal });
     try {
       // A server of before would record a word that it does not know as a refusal.
-      if (!isKnown && !(await ask(connection, 'ping', undefined, PingReplySchema, { signal })).takesEnds) return left;
+      if (!isKnown && !(await ask(connection, 'ping', undefined, PingReplySchema, { signal })).takesEnds) return;
       for (const end of ends) {
-        await ask(connection, 'ended', end, EndedReplySchema, { signal }).catch((error: unknown) => {
+        // Measured by one clock: the server's may be another time.
+        const ageMs = Math.max(0, Date.now() - Date.parse(end.endedAt));
+        await ask(connection, 'ended', { ...end, ageMs }, EndedReplySchema, { signal }).catch((error: unknown) => {
           // What it does not take now it will not take later.
           if (!(error instanceof ServerFailure)) throw error;
         });
         left.shift();
+        await onTold(left);
       }
     } finally {
       await connection.close();
@@ -83,5 +92,4 @@ async function send(
     if (!(error instanceof SshError) && !signal.aborted) throw error;
     log.debug(`the server hears later how the run ended: ${reasonOf(error)}`);
   }
-  return left;
 }

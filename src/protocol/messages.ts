@@ -106,6 +106,8 @@ export const EndedRequestSchema = v.strictObject({
     v.isoTimestamp(),
     v.check((text) => !Number.isNaN(Date.parse(text)), 'not a time'),
   ),
+  /** How long ago that was when it is told, in milliseconds by one clock; not long when it is missing. */
+  ageMs: v.optional(Count),
   what: v.optional(ShortText),
   why: v.optional(ShortText),
   /** Of a run with a snapshot those after it; of a failed one all. */

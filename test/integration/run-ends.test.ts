@@ -210,3 +210,29 @@ test("a client's own words stay one event of its own, and many make few mails", 
   expect(state.length).toBeLessThan(20_000);
   expect((await stat('/byteback/.byteback/events.jsonl')).size).toBeLessThan(200_000);
 });
+
+test('two ends that nobody heard yet: each is told once, with a client whose clock is behind, too', async () => {
+  const lineOf = (text: string) => text.split('\n').filter((line) => line.includes('cannot reach')).length;
+  const before = lineOf(await events());
+  await machine.stopSshd();
+  for (let i = 0; i < 2; i += 1) expect((await web1.run('byteback-backup')).exitCode).toBe(10);
+  await machine.startSshd();
+  const file = join(web1.stateDir, 'ends.json');
+  const pending = JSON.parse(await readFile(file, 'utf8')) as { ends: { endedAt: string }[] };
+  expect(pending.ends).toHaveLength(2);
+  await succeed();
+  expect(lineOf(await events()) - before).toBe(2);
+  expect((JSON.parse(await readFile(file, 'utf8')) as { ends: unknown[] }).ends).toEqual([]);
+  // A failure of now is one of now, whatever the client's clock says.
+  const end = {
+    run: null,
+    status: 'failed',
+    exit: 16,
+    phase: 'before',
+    endedAt: '2001-01-01T00:00:00.000Z',
+    hooks: [],
+  };
+  expect(await wire.reply('ended', { ...end, ageMs: 10 })).toMatchObject({ ok: true });
+  expect(await status()).toContain('a run of web1 failed');
+  await succeed();
+});

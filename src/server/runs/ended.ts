@@ -12,6 +12,8 @@ import { copyRecord, readRecord, requireClientPlace } from './record.ts';
 /** Of all steps together so much output is kept: a client must not fill the disk with words. Characters. */
 const mostOutput = 8000;
 const mostText = 1000;
+/** An end of long ago is of then. */
+const longestAgeMs = 366 * 86_400_000;
 
 /** Texts come escaped; should a client send others, they are escaped here. */
 const safe = (text: string, most = mostText) => escapeName(unescapeName(text.slice(0, most))).slice(0, most);
@@ -82,7 +84,7 @@ export async function recordEnd(
   await recordEvent(store, {
     at,
     // Told late it may be over long since.
-    happenedAt: new Date(Math.min(now.getTime(), Date.parse(end.endedAt))).toISOString(),
+    happenedAt: new Date(now.getTime() - Math.min(end.ageMs ?? 0, longestAgeMs)).toISOString(),
     kind: 'run-failed',
     client,
     ...ofRun,
