@@ -15,7 +15,7 @@ import { planText, runText } from './prune-text.ts';
 export class PruneCommand extends BaseCommand {
   static override description = [
     'Deletes snapshots when the store is nearly full, the least important ones first, until there is room again. With room enough it does nothing: whatever fits is kept. A timer runs it, and so does each backup when it is done; nobody has to.',
-    'Never deleted are held snapshots, the newest three of each client, and what a keep rule in server.toml protects. The client with the most history for its share pays first.',
+    'Never deleted are held snapshots, the newest three of each client, and what a keep rule in server.toml protects; and for a day, what is being restored, compared or searched. The client with the most history for its share pays first.',
   ].join('\n\n');
   static override examples = [
     { description: 'What would go first, and why', command: '<%= me %> --list' },

@@ -173,7 +173,7 @@ export class RestoreCommand extends BaseCommand {
         fix: 'name paths; or restore everything with --all-files, or all of one snapshot with --snapshot',
       });
     }
-    const report = await restoreFiles(
+    const { report, settle } = await restoreFiles(
       {
         ...which,
         allFiles: flags['all-files'],
@@ -187,6 +187,7 @@ export class RestoreCommand extends BaseCommand {
       deps,
     );
     this.#showReport(report);
+    await settle();
     return report;
   }
 

@@ -1,6 +1,7 @@
 import { expectedToFree, historyBytes, moveOn } from './history.ts';
 import { byTime, orderOfClient, type Ranked } from './importance.ts';
 import { protectedByKeep } from './keep.ts';
+import { mostSafe, type Reading, readInWords, standingOf } from './reading.ts';
 import type { Holding } from './shares.ts';
 import type { Client, KeptBecause, PruneOrder, Snapshot } from './types.ts';
 
@@ -56,7 +57,7 @@ export class Account implements Holding {
 
   /** The snapshots that may not go, with the reason. */
   protections(): Map<Snapshot, Protection> {
-    this.#protections ??= protectionsOf(this.#about, this.snapshots, this.#held);
+    this.#protections ??= protectionsOf(this.#about, this.snapshots, this.#held, this.#now);
     return this.#protections;
   }
 
@@ -106,7 +107,7 @@ export class Account implements Holding {
   #queues() {
     if (this.#ordered === undefined) {
       const protections = this.protections();
-      const ordered = orderOfClient(this.snapshots, this.#order, this.#now);
+      const ordered = readLast(orderOfClient(this.snapshots, this.#order, this.#now), this.#about, this.#now);
       this.#ordered = {
         free: ordered.filter(({ snapshot }) => !protections.has(snapshot)),
         spared: ordered.filter(({ snapshot }) => protections.get(snapshot)?.because === 'paused'),
@@ -134,10 +135,24 @@ function linked(snapshots: readonly Snapshot[]): Map<Snapshot, Link> {
   return links;
 }
 
+/** What is being read goes after all else of its client, never after what others have: nobody else pays for it. */
+function readLast(ordered: readonly Ranked[], { readings = [] }: Client, now: number): readonly Ranked[] {
+  const read = new Map(
+    readings.filter((each) => standingOf(each, now) !== undefined).map((each) => [each.name, each] as const),
+  );
+  if (read.size === 0) return ordered;
+  const isRead = ({ snapshot }: Ranked) => read.has(snapshot.name);
+  return [
+    ...ordered.filter((each) => !isRead(each)),
+    ...ordered.filter(isRead).map((each) => ({ ...each, reading: read.get(each.snapshot.name) as Reading })),
+  ];
+}
+
 function protectionsOf(
-  { policy, paused, pausedSince = Number.POSITIVE_INFINITY }: Client,
+  { policy, readings = [], paused, pausedSince = Number.POSITIVE_INFINITY }: Client,
   snapshots: readonly Snapshot[],
   held: ReadonlyMap<string, string>,
+  now: number,
 ): Map<Snapshot, Protection> {
   const protections = new Map<Snapshot, Protection>();
   const protect = (snapshot: Snapshot, because: KeptBecause, reason: string) => {
@@ -154,9 +169,22 @@ function protectionsOf(
   if (keep !== undefined) {
     for (const [snapshot, reason] of protectedByKeep(snapshots, keep)) protect(snapshot, 'keep-rule', reason);
   }
+  let safe = 0;
+  // The first that were begun: what is in the middle is finished before others begin.
+  for (const reading of readings.toSorted((a, b) => a.since - b.since || (a.name < b.name ? -1 : 1))) {
+    if (safe === mostSafe) break;
+    const snapshot = standingOf(reading, now) === 'safe' ? byName(snapshots, reading.name) : undefined;
+    if (snapshot === undefined || protections.has(snapshot)) continue;
+    protect(snapshot, 'read', readInWords(reading));
+    safe += 1;
+  }
   if (paused !== undefined) {
     const spared = snapshots.filter(({ time }) => time <= pausedSince);
     for (const snapshot of spared) protect(snapshot, 'paused', `pruning is paused: ${paused}`);
   }
   return protections;
+}
+
+function byName(snapshots: readonly Snapshot[], name: string): Snapshot | undefined {
+  return snapshots.find((snapshot) => snapshot.name === name);
 }

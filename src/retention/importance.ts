@@ -1,3 +1,4 @@
+import type { Reading } from './reading.ts';
 import type { PruneOrder, Snapshot } from './types.ts';
 
 const hourMs = 3_600_000;
@@ -50,6 +51,8 @@ export interface Ranked {
   readonly snapshot: Snapshot;
   /** The most important moment that it is the nearest to, if any. */
   readonly nearest?: WantedTime;
+  /** Set when it is being read, and may go all the same: after all others of its client. */
+  readonly reading?: Reading;
 }
 
 type NamedTime = Pick<Snapshot, 'time' | 'name'>;

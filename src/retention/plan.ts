@@ -1,5 +1,6 @@
 import { Account } from './account.ts';
 import { type Ranked, wantedInWords } from './importance.ts';
+import { readInWords } from './reading.ts';
 import { fairBytesPerWeight, type Holding, nextPayer, timesItsShare } from './shares.ts';
 import type { Aim, Decision, Plan, PrunedBecause, Snapshot, StoreState } from './types.ts';
 
@@ -179,8 +180,8 @@ function decideKept(accounts: readonly Account[], passedOver: ReadonlySet<Snapsh
       const reason = 'deleting it would free nothing';
       free.push({ client, snapshot, verdict: 'kept', because: 'room', reason, freesBytes: 0 });
     }
-    for (const { snapshot, nearest } of account.rest()) {
-      const near = nearest === undefined ? '' : `; near ${wantedInWords(nearest)}`;
+    for (const { snapshot, nearest, reading } of account.rest()) {
+      const near = `${nearest === undefined ? '' : `; near ${wantedInWords(nearest)}`}${readText(reading)}`;
       free.push({
         client,
         snapshot,
@@ -200,11 +201,16 @@ function decideKept(accounts: readonly Account[], passedOver: ReadonlySet<Snapsh
   return [...free, ...safe];
 }
 
-function whyThisOne({ nearest }: Ranked, { order }: Aim): string {
+function whyThisOne({ nearest, reading }: Ranked, { order }: Aim): string {
+  if (reading !== undefined) return `the last that may go of its client${readText(reading)}`;
   if (order === 'age') return 'the oldest';
   return nearest === undefined
     ? 'near no wanted time'
     : `near ${wantedInWords(nearest)}; the least wanted of those left`;
+}
+
+function readText(reading: Ranked['reading']): string {
+  return reading === undefined ? '' : `; ${readInWords(reading)}`;
 }
 
 function shareText(times: number): string {

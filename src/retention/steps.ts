@@ -1,5 +1,6 @@
 import { historyBytes } from './history.ts';
 import { planDeletions } from './plan.ts';
+import { standingOf } from './reading.ts';
 import { fairBytesPerWeight, isWithinShare } from './shares.ts';
 import type { Aim, Decision, StoreState } from './types.ts';
 
@@ -34,7 +35,10 @@ export function* pruneStepByStep(look: () => StoreState, aim: Aim): Generator<De
   }
 }
 
-function isStillDue({ because, client }: Decision, state: StoreState, aim: Aim, enoughBytes: number): boolean {
+function isStillDue(decision: Decision, state: StoreState, aim: Aim, enoughBytes: number): boolean {
+  const { because, client } = decision;
+  // Somebody may have begun to read it since: then all is planned anew.
+  if (isSafe(decision, state)) return false;
   if (because === 'too-old') return true;
   if (because === 'own-demand') return state.freeBytes < (aim.demand?.freeBytes ?? 0);
   if (state.freeBytes >= enoughBytes) return false;
@@ -47,4 +51,9 @@ function isStillDue({ because, client }: Decision, state: StoreState, aim: Aim, 
     }));
   const payer = holdings.find((holding) => holding.client === client);
   return payer !== undefined && !isWithinShare(payer, fairBytesPerWeight(holdings));
+}
+
+function isSafe({ client, snapshot }: Decision, { clients, now }: StoreState): boolean {
+  const readings = clients.find(({ name }) => name === client)?.readings ?? [];
+  return readings.some((reading) => reading.name === snapshot.name && standingOf(reading, now) === 'safe');
 }

@@ -1,3 +1,5 @@
+import type { Reading } from './reading.ts';
+
 /**
  * What pruning decides upon. Everything here is data: times are milliseconds since 1970, sizes are bytes, and nothing
  * in this directory reads a clock, a file or a program.
@@ -66,6 +68,8 @@ export interface Client {
   readonly middleYield?: number;
   /** Why the history of this client is spared for now: set by the destruction guard, ended by `byteback release` or by habit. */
   readonly paused?: string;
+  /** Those of its snapshots that were read lately: they go last, and not before a day has passed. */
+  readonly readings?: readonly Reading[];
   /** When the pause began, in milliseconds since 1970: what was taken later is not spared. Without it everything is. */
   readonly pausedSince?: number;
 }
@@ -99,7 +103,7 @@ export interface Aim {
 }
 
 /** Why a snapshot stays. */
-export type KeptBecause = 'held' | 'newest' | 'keep-rule' | 'paused' | 'room' | 'within-share';
+export type KeptBecause = 'held' | 'newest' | 'keep-rule' | 'read' | 'paused' | 'room' | 'within-share';
 /** Why a snapshot goes. */
 export type PrunedBecause = 'above-share' | 'own-demand' | 'too-old';
 

@@ -103,6 +103,7 @@ export interface LedgerLine {
     | 'pruning'
     | 'pruned'
     | 'lost'
+    | 'read'
     | 'refused'
     | 'paused'
     | 'resumed'

@@ -19,16 +19,14 @@ export interface JailedTransfer {
  */
 export async function findTransfers(store: Store): Promise<JailedTransfer[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const uptimeMs = 1000 * Number((await readFile('/proc/uptime', 'utf8')).split(' ')[0] ?? 0);
   const found = await Promise.all(
     pids.map(async (pid): Promise<JailedTransfer[]> => {
       try {
         const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
         const of = whoseJail(store, argv);
-        // bwrap has a child of the same arguments: the outer one counts for both.
         if (of === undefined || (await isChildOfBwrap(pid))) return [];
         const { readBytes, writtenBytes } = await new WorkMeter(Number(pid)).read();
-        const ageMs = Math.max(0, uptimeMs - 10 * (await startTicks(pid)));
+        const ageMs = await ageOf(pid);
         return [{ ...of, doneBytes: of.kind === 'backup' ? writtenBytes : readBytes, ageMs }];
       } catch {
         // It has ended.
@@ -44,26 +42,39 @@ export function whoseJail(
   store: Store,
   argv: readonly string[],
 ): { client: ClientName; kind: Running['kind'] } | undefined {
-  if (argv[0] !== 'bwrap' || !argv.includes('rsync')) return undefined;
-  for (const [at, word] of argv.entries()) {
-    const directory = argv[at + 1] ?? '';
-    if ((word !== '--bind' && word !== '--ro-bind') || !directory.startsWith(join(store.clientsDir, '/'))) continue;
-    const client = parseClientName(directory.slice(store.clientsDir.length + 1).split('/')[0] ?? '');
-    if (client === undefined) continue;
-    if (word === '--bind') return { client, kind: 'backup' };
-    return { client, kind: directory === store.fsDir(client) ? 'check' : 'restore' };
-  }
-  return undefined;
+  if (!argv.includes('rsync')) return undefined;
+  const [shown] = jailedDirectories(store, argv);
+  if (shown === undefined) return undefined;
+  const { client, isWritable, directory } = shown;
+  if (isWritable) return { client, kind: 'backup' };
+  return { client, kind: directory === store.fsDir(client) ? 'check' : 'restore' };
 }
 
-async function isChildOfBwrap(pid: string): Promise<boolean> {
+/** What of a store a bubblewrap of ours shows to what runs in it. */
+export function jailedDirectories(
+  store: Store,
+  argv: readonly string[],
+): readonly { readonly client: ClientName; readonly directory: string; readonly isWritable: boolean }[] {
+  if (argv[0] !== 'bwrap') return [];
+  return argv.flatMap((word, at) => {
+    const directory = argv[at + 1] ?? '';
+    if ((word !== '--bind' && word !== '--ro-bind') || !directory.startsWith(join(store.clientsDir, '/'))) return [];
+    const client = parseClientName(directory.slice(store.clientsDir.length + 1).split('/')[0] ?? '');
+    return client === undefined ? [] : [{ client, directory, isWritable: word === '--bind' }];
+  });
+}
+
+/** bwrap has a child of the same arguments: the outer one counts for both. */
+export async function isChildOfBwrap(pid: string): Promise<boolean> {
   const parent = (await statFields(pid))[1] ?? '0';
   return (await readFile(`/proc/${parent}/comm`, 'utf8').catch(() => '')) === 'bwrap\n';
 }
 
-/** When it started, in ticks of 10 ms since the machine did. */
-async function startTicks(pid: string): Promise<number> {
-  return Number((await statFields(pid))[19] ?? 0);
+/** How long it has been running, in milliseconds. */
+export async function ageOf(pid: string): Promise<number> {
+  const uptimeMs = 1000 * Number((await readFile('/proc/uptime', 'utf8')).split(' ')[0] ?? 0);
+  // When it started, in ticks of 10 ms since the machine did.
+  return Math.max(0, uptimeMs - 10 * Number((await statFields(pid))[19] ?? 0));
 }
 
 /** The fields of /proc/PID/stat from the third on; the second may hold spaces and brackets. */

@@ -50,6 +50,8 @@ export interface Store {
   /** The only place that the receiving user can write. */
   fsDir(client: ClientName): string;
   runFile(client: ClientName): string;
+  /** Which of its snapshots are being read: root's, and the receiving user's to look at. */
+  readingFile(client: ClientName): string;
   snapshotsDir(client: ClientName): string;
   snapshotDir(client: ClientName, snapshot: SnapshotName): string;
   snapshotFsDir(client: ClientName, snapshot: SnapshotName): string;
@@ -80,6 +82,7 @@ export function storeAt(root: string): Store {
     currentDir,
     fsDir: (client) => join(currentDir(client), 'fs'),
     runFile: (client) => join(currentDir(client), 'run.json'),
+    readingFile: (client) => join(clientDir(client), 'reading.json'),
     snapshotsDir,
     snapshotDir,
     snapshotFsDir: (client, snapshot) => join(snapshotDir(client, snapshot), 'fs'),

@@ -1,4 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BytebackError } from '../errors.ts';
 import { run } from './run.ts';
 
 /** A kernel lock that is held until it is released or the last process that holds its descriptor ends. */
@@ -30,4 +32,14 @@ export async function tryLock(path: string, { create = false }: { create?: boole
     throw error;
   }
   return { fd: file.fd, release: () => file.close() };
+}
+
+/** The same for a file of root's that is changed in a moment: others are waited for, 5 seconds long. @throws BytebackError locked. */
+export async function patientLock(path: string): Promise<Lock> {
+  for (let attempt = 0; attempt < 200; attempt += 1) {
+    const lock = await tryLock(path, { create: true });
+    if (lock !== undefined) return lock;
+    await sleep(25);
+  }
+  throw new BytebackError('locked', { what: 'somebody else is changing the state of the client', fix: 'try again' });
 }

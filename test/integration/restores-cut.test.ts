@@ -146,6 +146,7 @@ it(`${loops} restores of everything at a terminal are complete`, async () => {
     expect(exitCode, said).toBe(0);
     expect(await compareTrees(judge, `${out}${tree}`), `loop ${loop}: ${said}`).toEqual([]);
   }
+  console.log(`${loops} loops at a terminal: all complete`);
   await rm(out, { recursive: true, force: true });
 }, 3_600_000);
 
@@ -182,6 +183,7 @@ it(`${runs} restores that are cut go on, and are equal to the snapshot when they
       }
     }
     figures.cuts += cuts;
+    if (run % 25 === 24) console.log(`${run + 1} runs: ${JSON.stringify(figures)}`);
     expect(ended, told.join('\n')).toBe(0);
     await rm(out, { recursive: true, force: true });
   }

@@ -40,6 +40,8 @@ export interface CarriedOut {
   readonly all: { readonly files: number; readonly bytes: number } | undefined;
   readonly failed: readonly Failed[];
   readonly leftOut: LeftOut | undefined;
+  /** To be called when it has been told how the whole command ended: until then the same command goes on. */
+  readonly settle: () => Promise<void>;
 }
 
 /** How often what is lacking is brought once more. */
@@ -124,9 +126,10 @@ export async function carryOut(
   const unnamed = pulled.at(-1);
   if (failed.size === 0 && unnamed?.isPartial === true) failed.set('/', { path: '/', why: unnamed.cause });
   // What is lacking may come when the same command is given again.
-  if (counted === undefined || !counted.lacking.some(({ again }) => again)) await mark.clear();
+  const isWhole = counted === undefined || !counted.lacking.some(({ again }) => again);
+  const settle = async () => (isWhole ? await mark.clear() : undefined);
   const { files, bytes } = options.verify && most.digests ? written : sumOf(pulled);
-  return { files, bytes, all: counted, failed: [...failed.values()], leftOut: safe?.leftOut };
+  return { files, bytes, all: counted, failed: [...failed.values()], leftOut: safe?.leftOut, settle };
 
   /** What is large, and then whatever is lacking still. */
   async function bringTheRest(tree: TreeList, doneBytes: number): Promise<Counted> {

@@ -14,6 +14,7 @@ import { snapshotOf } from './choice.ts';
 import { startPullAhead, type WaitingPull } from './early-pull.ts';
 import { findInTheWay, type InTheWay, inTheWayInWords, inTheWayOf, topmost } from './in-the-way.ts';
 import { absolutePath, everything, isEverything, isPattern, relativeToRoot } from './names.ts';
+import { type OvertakenWords, unlessOvertaken } from './overtaken.ts';
 import type { LeftOut } from './privileges.ts';
 import { type AskedPull, type Failed, pullThrough } from './pull.ts';
 import { hasAllParents, markOf, type Target, whatIsThere } from './target.ts';
@@ -70,11 +71,18 @@ export interface RestoreReport {
   readonly leftOut: LeftOut | null;
 }
 
+/** What a restore came to. */
+export interface Restored {
+  readonly report: RestoreReport;
+  /** To be called when that has been told: until then the same command goes on, wherever it was cut. */
+  readonly settle: () => Promise<void>;
+}
+
 /**
  * Restores files from snapshots.
  * @throws BytebackError `usage` when nothing of it can be done as asked; nothing was written then.
  */
-export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): Promise<RestoreReport> {
+export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): Promise<Restored> {
   if (process.getuid?.() !== 0) deps.log.warn('not run by root: everything restored will be yours, whoever owned it');
   const session = openRestoreSession(deps, true);
   // Whoever needs it first is told how it went.
@@ -85,16 +93,23 @@ export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): 
     early = await startProbable(options, session, temporary, deps);
     const { targets, missing, expectedBytes, lists } = await planTargets(options, session, deps);
     const works: Work[] = [];
-    for (const target of targets) works.push(await prepareTarget(target, lists, options, session, temporary, deps));
+    for (const target of targets) {
+      const prepare = () => prepareTarget(target, lists, options, session, temporary, deps);
+      works.push(await unlessOvertaken(target, overtakenWords(options, target, false), session, prepare, () => true));
+    }
     if (!works.some((work) => isSame(early, work))) await early?.giveUp();
     const failed: Failed[] = [...missing];
     let files = 0;
     let bytes = 0;
     let all: RestoreReport['all'] = { files: 0, bytes: 0 };
     let leftOut: LeftOut | null = null;
+    const settles: (() => Promise<void>)[] = [];
     for (const prepared of works) {
       const work = isSame(early, prepared) ? { ...prepared, early } : prepared;
-      const result = await carryOut(work, options, session, deps, expectedBytes);
+      const words = overtakenWords(options, work.target, true);
+      const carry = () => carryOut(work, options, session, deps, expectedBytes);
+      const result = await unlessOvertaken(work.target, words, session, carry, (done) => done.failed.length === 0);
+      settles.push(result.settle);
       files += result.files;
       bytes += result.bytes;
       failed.push(...result.failed);
@@ -104,7 +119,7 @@ export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): 
           ? null
           : { files: all.files + result.all.files, bytes: all.bytes + result.all.bytes };
     }
-    return {
+    const report: RestoreReport = {
       status: failed.length === 0 ? 'ok' : 'partial',
       restored: targets.map(({ snapshot, directory, names }) => ({
         snapshot,
@@ -118,11 +133,30 @@ export async function restoreFiles(options: RestoreOptions, deps: RestoreDeps): 
       failed,
       leftOut,
     };
+    const settle = async () => {
+      for (const each of settles) await each();
+    };
+    return { report, settle };
   } finally {
     await early?.giveUp();
     await session.close();
     await rm(temporary, { recursive: true, force: true });
   }
+}
+
+/** What is said when the server has pruned the snapshot meanwhile. */
+function overtakenWords(options: RestoreOptions, { directory }: Target, isBegun: boolean): OvertakenWords {
+  const came = `what came so far is in ${escapeName(directory)}, and is not complete`;
+  // Without --to each snapshot has a directory of its own.
+  const over = options.to === undefined || options.inPlace ? '' : ' --overwrite';
+  return {
+    done: 'restored',
+    ...(isBegun ? { sofar: came } : {}),
+    again: (next) =>
+      options.all
+        ? 'give the same command again: it restores the versions that are left'
+        : `${next} has it: give the same command with --snapshot ${next}${over}`,
+  };
 }
 
 function sumOf(before: LeftOut | null, more: LeftOut | undefined): LeftOut | null {

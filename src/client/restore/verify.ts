@@ -15,6 +15,7 @@ import { showPath } from '../sources.ts';
 import { snapshotOf } from './choice.ts';
 import { differenceInWords, differsOnlyInXattrs } from './differences.ts';
 import { everything } from './names.ts';
+import { unlessOvertaken } from './overtaken.ts';
 import { type Failed, pullThrough } from './pull.ts';
 import { listSnapshots, noSnapshots, openRestoreSession, type RestoreDeps, wishOf } from './versions.ts';
 
@@ -88,27 +89,36 @@ export async function verifySnapshot(
       const name = escapeName(path);
       if (different.size < mostNamed) different.set(name, { path: name, why });
     };
-    const compared = await pullThrough(
-      {
-        host: rsyncHost(parseDestination(config.destination)),
-        remoteCommand: `restore ${snapshot}`,
-        listFile,
-        directory: '/',
-        mode: { kind: 'compare', keepParents: false, rulesFile, enter: plan.space.enter },
-        ioTimeoutMs: config.ioTimeoutMs,
-        ...(config.bwlimit === undefined ? {} : { bwlimit: config.bwlimit }),
-      },
-      session,
-      log,
-      {
-        label: 'comparing',
-        item: ({ flags, name }) => {
-          if (differsOnlyInXattrs(flags)) return;
-          const path = Buffer.concat([Buffer.from('/'), name.equals(everything) ? Buffer.alloc(0) : name]);
-          const trimmed = path.length > 1 && path.at(-1) === 0x2f ? path.subarray(0, -1) : path;
-          note(trimmed, flags.startsWith('*') ? 'it is here, and not in the snapshot' : missingOr(flags));
+    const compare = () =>
+      pullThrough(
+        {
+          host: rsyncHost(parseDestination(config.destination)),
+          remoteCommand: `restore ${snapshot}`,
+          listFile,
+          directory: '/',
+          mode: { kind: 'compare', keepParents: false, rulesFile, enter: plan.space.enter },
+          ioTimeoutMs: config.ioTimeoutMs,
+          ...(config.bwlimit === undefined ? {} : { bwlimit: config.bwlimit }),
         },
-      },
+        session,
+        log,
+        {
+          label: 'comparing',
+          item: ({ flags, name }) => {
+            if (differsOnlyInXattrs(flags)) return;
+            const path = Buffer.concat([Buffer.from('/'), name.equals(everything) ? Buffer.alloc(0) : name]);
+            const trimmed = path.length > 1 && path.at(-1) === 0x2f ? path.subarray(0, -1) : path;
+            note(trimmed, flags.startsWith('*') ? 'it is here, and not in the snapshot' : missingOr(flags));
+          },
+        },
+      );
+    const words = { done: 'compared', again: () => 'compare with the newest: byteback verify' } as const;
+    const compared = await unlessOvertaken(
+      { snapshot, names: [everything] },
+      words,
+      session,
+      compare,
+      ({ failed }) => differences + failed.length === 0,
     );
     // What could not be looked into is not known to be the same.
     const unlooked = plan.kept.map(({ path, why }) => ({ path: showPath(path), why }));

@@ -249,7 +249,7 @@ async function* findMatches(pattern: Buffer, snapshot: SnapshotName, session: Se
 }
 
 /** The versions of some paths in all snapshots, by path, and the snapshots, oldest first. */
-async function askForVersions(
+export async function askForVersions(
   paths: readonly Buffer[],
   session: Session,
 ): Promise<{ snapshots: NamedSnapshot[]; versions: Map<string, Version[]>; lists: boolean }> {

@@ -7,6 +7,7 @@ import { isRootsSubvolume } from '../../system/btrfs.ts';
 import { openSimpleQuota } from '../../system/btrfs-quota.ts';
 import { recordEvent } from '../events.ts';
 import { appendToLedger, ledgerClient, type Standstill, writeLedger } from '../ledger.ts';
+import { findReadings } from '../reading.ts';
 import { findTransfers } from '../status-running.ts';
 import type { Store } from '../store.ts';
 import type { StoredSnapshot } from './contents.ts';
@@ -51,6 +52,8 @@ export async function carryOut(seen: Seen, aim: Aim, deps: PruneDeps): Promise<D
   const probes: Probes = new Map();
   const steps = pruneStepByStep(() => seen.state(), aim);
   for (;;) {
+    // Deleting takes its time: somebody may have begun to read meanwhile.
+    seen.readings = await findReadings(store, seen.contents.keys(), deps.clock.now(), { record: true });
     const { value, done } = steps.next();
     if (done === true) {
       const why = tellShort(value?.shortfall, value?.reachableBytes);

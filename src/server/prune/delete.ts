@@ -3,6 +3,7 @@ import { reasonOf } from '../../errors.ts';
 import { deleteSubvolumeHeld, openStepByStep } from '../../system/btrfs/subvolumes.ts';
 import { deleteSubvolume, waitForDeleted } from '../../system/btrfs.ts';
 import type { Log } from '../../system/log.ts';
+import { endReads } from '../reading.ts';
 import { requireRootsSubvolume, type Store } from '../store.ts';
 import type { StoredSnapshot } from './contents.ts';
 import { withLastReserves } from './reserve.ts';
@@ -23,6 +24,7 @@ export async function deleteSnapshot(store: Store, snapshot: StoredSnapshot | un
   if (snapshot === undefined) return { failed: 'it is not on the disk', spaceIsBack: true };
   try {
     await withLastReserves(store, log, () => deleteOne(store, snapshot));
+    await endReads(store, snapshot.client, snapshot.name);
   } catch (error) {
     return { failed: reasonOf(error), spaceIsBack: true };
   }

@@ -2,7 +2,8 @@ import { reasonOf } from '../../errors.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { judgeClock } from '../../retention/clock-sanity.ts';
 import { expectedNeedBytes, freeSpaceToReach } from '../../retention/need.ts';
-import { planDeletions } from '../../retention/plan.ts';
+import { makePlan, planDeletions } from '../../retention/plan.ts';
+import type { Reading } from '../../retention/reading.ts';
 import type { Aim, Hold, StoreState } from '../../retention/types.ts';
 import { isRootsSubvolume } from '../../system/btrfs.ts';
 import { openSimpleQuota } from '../../system/btrfs-quota.ts';
@@ -20,6 +21,7 @@ import {
   whyLost,
 } from '../holds.ts';
 import { appendToLedger, type Ledger, putDamagedLedgerAside, readLedger, writeLedger } from '../ledger.ts';
+import { findReadings } from '../reading.ts';
 import type { Store } from '../store.ts';
 import { readSnapshots, type StoredSnapshot } from './contents.ts';
 import { observe } from './observe.ts';
@@ -39,6 +41,8 @@ export interface Seen {
   readonly settings: Settings;
   readonly holds: Holds;
   space: Space;
+  /** What of each client's is being read; looked at anew before each deletion. */
+  readings: ReadonlyMap<ClientName, readonly Reading[]>;
   /** Snapshots that could not be deleted in this prune, with the reason. */
   readonly stuck: Hold[];
   /** Undefined when there is enough room. */
@@ -120,6 +124,7 @@ export async function look(
   let refusal = lost ?? (options.confirm === true ? undefined : verdict.why);
   if (record && refusal !== undefined) await recordRefusal(store, now, refusal, lost !== undefined);
 
+  const readings = await findReadings(store, contents.keys(), now, { record });
   const present = settingsOf(config, contents.keys());
   const stuck: Hold[] = [];
   const seen = (settings: Settings): Seen => ({
@@ -128,6 +133,7 @@ export async function look(
     settings,
     holds,
     space,
+    readings,
     stuck,
     state() {
       return {
@@ -140,6 +146,11 @@ export async function look(
             name,
             policy: policyOf(settings, name),
             snapshots: its?.history.entries ?? [],
+            // They are looked at again in the middle of a prune, whose time is that of its begin.
+            readings: (this.readings.get(name) ?? []).map((each) => ({
+              ...each,
+              last: Math.min(each.last, now.getTime()),
+            })),
             ...(its === undefined ? {} : { middleYield: its.history.middleYield }),
             ...(paused === undefined ? {} : { paused: paused.reason, pausedSince: Date.parse(paused.since) }),
           };
@@ -182,6 +193,21 @@ export async function look(
     ledger.standstill =
       options.confirm === true || aim === undefined ? undefined : await stillStands(ledger.standstill, around);
     refusal ??= ledger.standstill?.why;
+  }
+  if (record && aim !== undefined) {
+    const read = makePlan(chosen.state(), { freeBytes: 0, order: options.order }).decisions.filter(
+      ({ because }) => because === 'read',
+    );
+    const at = now.toISOString();
+    const kept = read.map(({ client, snapshot, reason: why }) => ({
+      at,
+      event: 'read' as const,
+      client,
+      snapshot: snapshot.name,
+      why,
+    }));
+    for (const { client, snapshot, why } of kept) log.info(`${client} ${snapshot} stays: ${why}`);
+    await appendToLedger(store, kept, log);
   }
   if (record) await writeLedger(store, ledger, log);
   if (space.metadataShort) {

@@ -40,6 +40,7 @@ import { askRoot } from './root-helper.ts';
 import { serveRun } from './serve-run.ts';
 import { requireFewSessions, sessionTitle } from './session-limit.ts';
 import { loadReceiveConfig } from './settings.ts';
+import { reading } from './tell-reading.ts';
 import {
   check,
   listCurrent,
@@ -207,18 +208,21 @@ async function serveClient(
       const request = await requestOf(call, FindRequestSchema);
       let whole = false;
       try {
-        whole = await writeMatches(store, client, request);
+        whole = await reading(store, client, [request.snapshot], () => writeMatches(store, client, request));
       } finally {
         // The last line of what the program in the jail wrote may be cut.
         if (!whole) call.writeOut('\n');
       }
       return whole ? 0 : reply(call, { ok: true, cut: true });
     }
-    case 'changes':
+    case 'changes': {
+      const request = await requestOf(call, ChangesRequestSchema);
+      const both = [request.from, request.to];
       return reply(call, {
         ok: true,
-        ...(await listChanges(store, client, await requestOf(call, ChangesRequestSchema))),
+        ...(await reading(store, client, both, () => listChanges(store, client, request))),
       });
+    }
     case 'machine': {
       const { snapshot } = await requestOf(call, MachineRequestSchema);
       const machine = await readMachineText(store.snapshotMachineFile(client, snapshot));

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import { BytebackError, exitCodes } from '../../errors.ts';
 import { FailureSchema } from '../../protocol/messages.ts';
+import { startDetached } from '../../system/detached.ts';
 import { openDialogue } from '../../system/dialogue.ts';
 import { run } from '../../system/run.ts';
 
@@ -39,6 +40,11 @@ export async function askRoot(helper: keyof typeof helpers, request: unknown): P
   const text = stdout.toString('utf8').trim();
   if (!isReply(text)) throw noReply(helper, { exitCode, stderr });
   return { json: text, exitCode };
+}
+
+/** Has the snapshot helper do something that nobody waits for: it goes on when this session has ended. */
+export function tellRoot(request: unknown): void {
+  startDetached(['sudo', '-n', helpers.snapshot], JSON.stringify(request));
 }
 
 function noReply(helper: string, { exitCode, stderr }: { exitCode: number; stderr: string }): BytebackError {

@@ -21,6 +21,7 @@ import { listSnapshotNames, type Store } from '../store.ts';
 import { tooLarge } from '../too-large.ts';
 import { askRoot, failureIn, startSnapshotHelper } from './root-helper.ts';
 import { type Limits, supervise } from './supervise.ts';
+import { reading } from './tell-reading.ts';
 
 /** One session of a client that moves files. */
 export interface Session {
@@ -256,15 +257,17 @@ async function readInJail(
   snapshot: SnapshotName,
   argv: readonly [string, ...string[]],
 ): Promise<SessionEnd> {
-  const program = await startInJail({
-    directory: session.store.snapshotFsDir(session.client, snapshot),
-    access: 'read',
-    argv,
-    stdin: 'inherit',
-    stdout: 'inherit',
-    stderr: 'pipe',
+  return await reading(session.store, session.client, [snapshot], async () => {
+    const program = await startInJail({
+      directory: session.store.snapshotFsDir(session.client, snapshot),
+      access: 'read',
+      argv,
+      stdin: 'inherit',
+      stdout: 'inherit',
+      stderr: 'pipe',
+    });
+    return await supervise(program, { idleTimeoutMs: session.idleTimeoutMs }, session.say);
   });
-  return supervise(program, { idleTimeoutMs: session.idleTimeoutMs }, session.say);
 }
 
 function errorOf(failure: Failure | undefined): BytebackError | undefined {

@@ -1,10 +1,8 @@
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
-import { BytebackError } from '../../errors.ts';
 import type { ClientName } from '../../protocol/names.ts';
 import { writeFileAtomically } from '../../system/files.ts';
-import { type Lock, tryLock } from '../../system/lock.ts';
+import { patientLock } from '../../system/lock.ts';
 import { readStateFile } from '../../system/state-file.ts';
 import { putStateAside } from '../state-files.ts';
 import { requireRootsDirectory, type Store } from '../store.ts';
@@ -62,13 +60,4 @@ export async function changeClientState(
   } finally {
     await lock.release();
   }
-}
-
-async function patientLock(path: string): Promise<Lock> {
-  for (let attempt = 0; attempt < 200; attempt += 1) {
-    const lock = await tryLock(path, { create: true });
-    if (lock !== undefined) return lock;
-    await sleep(25);
-  }
-  throw new BytebackError('locked', { what: 'somebody else is changing the state of the client', fix: 'try again' });
 }

@@ -11,9 +11,10 @@ import {
   PrepareRequestSchema,
   ProofRequestSchema,
 } from '../../protocol/messages.ts';
-import { type ClientName, ClientNameSchema, RunIdSchema } from '../../protocol/names.ts';
+import { type ClientName, ClientNameSchema, RunIdSchema, SnapshotNameSchema } from '../../protocol/names.ts';
 import type { RunRecord } from '../../protocol/run-record.ts';
 import { readRequest } from '../helper-request.ts';
+import { recordReadings } from '../reading.ts';
 import { checks, Refusal } from '../refusal.ts';
 import { complete } from './complete.ts';
 import { closeDrill, type DrillVerdict, type OpenedDrill, openDrill } from './drill.ts';
@@ -51,6 +52,8 @@ export const HelperRequestSchema = v.variant('verb', [
   }),
   /** Nothing but what the helper does first anyway: to publish what the receiving user may know of server.toml. */
   v.strictObject({ verb: v.literal('settings') }),
+  /** That a snapshot is being read: it is pruned last, and for a day not at all. */
+  v.strictObject({ verb: v.literal('reading'), client: ClientNameSchema, snapshot: SnapshotNameSchema }),
   v.strictObject({ verb: v.literal('drill'), client: ClientNameSchema }),
   v.strictObject({ verb: v.literal('ended'), client: ClientNameSchema, request: EndedRequestSchema }),
   v.strictObject({ verb: v.literal('proof'), client: ClientNameSchema, request: ProofRequestSchema }),
@@ -103,6 +106,9 @@ async function answer(request: v.InferOutput<typeof HelperRequestSchema>, deps: 
       return { reply: { ok: true } };
     case 'ended':
       await recordEnd(request.client, request.request, deps);
+      return { reply: { ok: true } };
+    case 'reading':
+      await recordReadings(deps.store, request.client, [{ name: request.snapshot }], deps.clock.now());
       return { reply: { ok: true } };
     case 'drill':
       return { reply: await openDrill(request.client, deps) };

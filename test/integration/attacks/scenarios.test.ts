@@ -467,6 +467,7 @@ const toldElsewhere: Record<string, string> = {
   TO01: 'test/integration/attacks/taken-over.test.ts',
   TO02: 'test/integration/attacks/taken-over.test.ts',
   TO03: 'test/integration/attacks/taken-over.test.ts',
+  TO04: 'test/integration/attacks/taken-over.test.ts',
 };
 
 const session = (text: string) => [...wire.sshArgv, 'byteback@127.0.0.1', text];

@@ -142,3 +142,25 @@ it('TO03 no limit of the caller hides an event, and none is hidden behind half a
   if (mayLift) expect(told.map(({ what }) => what)).toContain('limited by --fsize');
   expect(told.map(({ what }) => what)).toContain('after half a line');
 });
+
+it('TO04 whoever says that all of a client is being read keeps three of its snapshots for a day', async () => {
+  for (let count = 0; count < 7; count += 1) expect(await alice.run('byteback-backup')).toExitWith(0);
+  const reading = (name: string, client = 'alice.example') => as([], { verb: 'reading', client, snapshot: name });
+  const names = await machine.snapshots('alice.example');
+  for (const name of names) expect(await reading(name)).toExitWith(0);
+  // What is no snapshot is not recorded; what is no name is refused.
+  expect(await reading('2001-01-01T000000Z')).toExitWith(0);
+  expect(await reading('../../../etc')).toExitWith(2);
+  expect(await reading(snapshot, 'nobody.example')).toExitWith(0);
+  const file = join(alice.place, 'reading.json');
+  const { snapshots } = JSON.parse(await readFile(file, 'utf8')) as { snapshots: { name: string }[] };
+  expect(snapshots.map(({ name }) => name).toSorted()).toEqual(names);
+  const { stdout } = await command(['byteback-prune', '--list', '--json']);
+  const { decisions } = JSON.parse(stdout) as { decisions: { snapshot: string; because: string; verdict: string }[] };
+  expect(decisions.filter(({ because }) => because === 'read')).toHaveLength(3);
+  const others = decisions.filter(({ because }) => !['read', 'newest', 'held'].includes(because));
+  expect(others.map(({ verdict }) => verdict)).toContain('pruned');
+  expect(others.map(({ verdict }) => verdict)).not.toContain('kept');
+  const planted = ['setpriv', '--reuid=byteback', '--regid=byteback', '--clear-groups', 'tee', file];
+  expect((await command(planted, { input: 'x' })).exitCode).not.toBe(0);
+});
