@@ -189,3 +189,30 @@ it(`${runs} restores that are cut go on, and are equal to the snapshot when they
   }
   console.log(`${runs} runs: ${JSON.stringify(figures)}`);
 }, 36_000_000);
+
+it.each([
+  ['everything', ['--all-files']],
+  ['what is named', []],
+])(
+  'a restore of %s that was cut goes on with its snapshot, though there is a newer one by then',
+  async (_, how) => {
+    await makeTree();
+    const out = `${machine.disk}/out-newer`;
+    const argv = ['byteback-restore', '-r', ...how, ...(how.length === 0 ? [tree] : []), '--to', out];
+    const { exitCode } = await attempt(argv, false, async (pid) => {
+      // Until something has come.
+      for (let i = 0; i < 400 && (await command(['find', out, '-type', 'f', '-size', '+0'])).stdout === ''; i += 1)
+        await sleep(10);
+      for (const each of descendantsOf(pid)) send(each, 'SIGKILL');
+    });
+    expect(exitCode).not.toBe(0);
+    await editTree(tree, random, 30);
+    await client.run('byteback-backup', '--source', tree);
+    const again = await attempt(argv, false, async () => undefined);
+    expect(again.exitCode, again.said).toBe(0);
+    expect(again.said).toMatch(/going on with .*, which this restore was begun with; .* is newer/);
+    expect(await compareTrees(judge, `${out}${tree}`), again.said).toEqual([]);
+    await rm(out, { recursive: true, force: true });
+  },
+  120_000,
+);

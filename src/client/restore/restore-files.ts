@@ -1,6 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { BytebackError } from '../../errors.ts';
 import { parseDestination, rsyncHost } from '../../protocol/destination.ts';
 import { escapeName } from '../../protocol/file-name.ts';
@@ -10,44 +10,17 @@ import { makeTemporaryDirectory } from '../../system/temporary.ts';
 import { readLastRun } from '../last-run.ts';
 import type { Session } from '../session.ts';
 import { carryOut, type Work } from './carry-out.ts';
-import { snapshotOf } from './choice.ts';
 import { startPullAhead, type WaitingPull } from './early-pull.ts';
 import { findInTheWay, type InTheWay, inTheWayInWords, inTheWayOf, topmost } from './in-the-way.ts';
 import { absolutePath, everything, isEverything, isPattern, relativeToRoot } from './names.ts';
 import { type OvertakenWords, unlessOvertaken } from './overtaken.ts';
+import { directoryFor, planTargets, type RestoreOptions } from './plan-targets.ts';
 import type { LeftOut } from './privileges.ts';
 import { type AskedPull, type Failed, pullThrough } from './pull.ts';
 import { hasAllParents, markOf, type Target, whatIsThere } from './target.ts';
 import { startList } from './tree-list.ts';
-import {
-  askForSnapshots,
-  type Found,
-  findVersions,
-  noSnapshots,
-  notFound,
-  openRestoreSession,
-  type RestoreDeps,
-  type WhichVersions,
-  wishOf,
-} from './versions.ts';
+import { openRestoreSession, type RestoreDeps } from './versions.ts';
 import { checkWay } from './way.ts';
-
-/** What to restore, where to, and how carefully. */
-export interface RestoreOptions extends WhichVersions {
-  /** Everything in one snapshot; `paths` is empty then. */
-  readonly allFiles: boolean;
-  /** The tree is built below this directory; `./SNAPSHOT` by default. */
-  readonly to?: string;
-  /** To where it was. */
-  readonly inPlace: boolean;
-  /** Replaces what is there for good. */
-  readonly overwrite: boolean;
-  readonly yes: boolean;
-  /** Reads what was written once more, and compares it with the server's checksums. */
-  readonly verify: boolean;
-  /** Also device nodes, setuid and setgid bits and capabilities, where they are left out otherwise: on the server. */
-  readonly privileged: boolean;
-}
 
 /** What was restored; `--json` prints it. */
 export interface RestoreReport {
@@ -170,62 +143,6 @@ function sumOf(before: LeftOut | null, more: LeftOut | undefined): LeftOut | nul
 
 function shown(name: Buffer): string {
   return name.equals(everything) ? '/' : `/${escapeName(name)}`;
-}
-
-interface Plan {
-  readonly targets: readonly Target[];
-  readonly missing: readonly Failed[];
-  /** Undefined when a directory is among it. */
-  readonly expectedBytes: number | undefined;
-  readonly lists: boolean;
-}
-
-/** Which snapshot each path is taken from, and where it goes. */
-async function planTargets(options: RestoreOptions, session: Session, deps: RestoreDeps): Promise<Plan> {
-  if (options.allFiles || options.paths.length === 0) {
-    const { snapshots, lists } = await askForSnapshots(session);
-    if (snapshots.length === 0) throw noSnapshots();
-    const newest = snapshots.at(-1)?.snapshot;
-    const snapshot = snapshotOf(wishOf(options, snapshots, deps.clock.now()), snapshots) ?? newest;
-    if (snapshot === undefined) throw noSnapshots();
-    const directory = directoryFor(options, snapshot, false, deps);
-    return { targets: [{ directory, snapshot, names: [everything] }], missing: [], expectedBytes: undefined, lists };
-  }
-  const found = await findVersions(options, session, deps);
-  const none = found.paths.filter(({ versions }) => versions.length === 0);
-  if (none[0] !== undefined && none.length === found.paths.length) throw notFound(none[0]);
-  const missing = none.map(({ path, elsewhere }) => ({ path: escapeName(path), why: elsewhere?.why ?? 'not found' }));
-  sayWhatIsOld(found, deps);
-  const bySnapshot = new Map<SnapshotName, Buffer[]>();
-  let expectedBytes: number | undefined = 0;
-  for (const { path, versions } of found.paths) {
-    for (const { snapshot, type, sizeBytes } of versions) {
-      bySnapshot.set(snapshot, [...(bySnapshot.get(snapshot) ?? []), relativeToRoot(path)]);
-      expectedBytes = expectedBytes === undefined || type === 'directory' ? undefined : expectedBytes + sizeBytes;
-    }
-  }
-  const targets = [...bySnapshot].map(([snapshot, names]) => ({
-    directory: directoryFor(options, snapshot, options.all && bySnapshot.size > 1, deps),
-    snapshot,
-    names,
-  }));
-  return { targets, missing, expectedBytes, lists: found.lists };
-}
-
-/** A path that is gone from the newest snapshot comes from an older one: a person should know. */
-function sayWhatIsOld(found: Found, { log }: RestoreDeps): void {
-  const newest = found.snapshots.at(-1)?.snapshot;
-  for (const { path, versions } of found.paths) {
-    const version = versions[0];
-    if (found.snapshot !== undefined || version === undefined || version.snapshot === newest) continue;
-    log.warn(`${escapeName(path)} is not in the newest snapshot; the last that holds it is ${version.snapshot}`);
-  }
-}
-
-function directoryFor(options: RestoreOptions, snapshot: SnapshotName, several: boolean, deps: RestoreDeps): string {
-  if (options.inPlace) return '/';
-  const to = resolve(deps.workingDirectory, options.to ?? '.');
-  return options.to === undefined || several ? join(to, snapshot) : to;
 }
 
 /** What all pulls of a target have in common. */

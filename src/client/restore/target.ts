@@ -3,7 +3,7 @@ import { lstat, mkdir, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BytebackError, reasonOf } from '../../errors.ts';
 import { escapeName } from '../../protocol/file-name.ts';
-import type { SnapshotName } from '../../protocol/names.ts';
+import { parseSnapshotName, type SnapshotName } from '../../protocol/names.ts';
 import { isMissing, writeFileAtomically } from '../../system/files.ts';
 import { everything } from './names.ts';
 
@@ -113,6 +113,13 @@ export function markOf(target: Target, stateDirectory: string) {
       if (what !== markText(target)) return undefined;
       const [kind, begunMs] = how.split(' ');
       return { kind: kind === 'over' ? 'over' : 'fresh', begunMs: Number(begunMs) || 0 };
+    },
+    /** Set when the same was begun before from another snapshot: its name. */
+    async otherSnapshot(): Promise<SnapshotName | undefined> {
+      const [what = ''] = (await readFile(file, 'utf8').catch(() => '')).split('\n');
+      const snapshot = parseSnapshotName(/"snapshot":"([^"]*)"/.exec(what)?.[1] ?? '');
+      if (snapshot === undefined || snapshot === target.snapshot) return undefined;
+      return what === markText({ ...target, snapshot }) ? snapshot : undefined;
     },
     /** Where the state directory is not ours to write to, a cut restore cannot be told from a foreign directory. */
     async set({ kind, begunMs }: Begun): Promise<void> {
