@@ -1,4 +1,4 @@
-import { lstat, readdir, readFile } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { type ClientName, parseSnapshotName, type SnapshotName } from '../protocol/names.ts';
@@ -7,7 +7,7 @@ import { writeFileAtomically } from '../system/files.ts';
 import { patientLock } from '../system/lock.ts';
 import { readStateFile } from '../system/state-file.ts';
 import { putStateAside } from './state-files.ts';
-import { ageOf, isChildOfBwrap, jailedDirectories } from './status-running.ts';
+import { ageOf, isChildOfBwrap, jailedDirectories, runningJails } from './status-running.ts';
 import { clientExists, listSnapshotNames, requireRootsDirectory, type Store } from './store.ts';
 
 /**
@@ -83,11 +83,9 @@ interface LiveRead {
 
 /** The snapshots that are in a jail now, by bubblewrap's own arguments; what ends while it is looked at is left out. */
 async function findLiveReads(store: Store): Promise<LiveRead[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const found = await Promise.all(
-    pids.map(async (pid): Promise<LiveRead[]> => {
+    runningJails().map(async ({ pid, argv }): Promise<LiveRead[]> => {
       try {
-        const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
         const shown = jailedDirectories(store, argv).flatMap(({ client, isWritable, directory }) => {
           const [room, name = ''] = directory.slice(store.clientDir(client).length + 1).split('/');
           const snapshot = room === 'snapshots' && !isWritable ? parseSnapshotName(name) : undefined;

@@ -1,4 +1,5 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdirSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ClientName, parseClientName } from '../protocol/names.ts';
 import type { Running } from '../report/fleet.ts';
@@ -18,11 +19,9 @@ export interface JailedTransfer {
  * receive, so that no client can word them. What ends while it is looked at is left out.
  */
 export async function findTransfers(store: Store): Promise<JailedTransfer[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const found = await Promise.all(
-    pids.map(async (pid): Promise<JailedTransfer[]> => {
+    runningJails().map(async ({ pid, argv }): Promise<JailedTransfer[]> => {
       try {
-        const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
         const of = whoseJail(store, argv);
         if (of === undefined || (await isChildOfBwrap(pid))) return [];
         const { readBytes, writtenBytes } = await new WorkMeter(Number(pid)).read();
@@ -35,6 +34,23 @@ export async function findTransfers(store: Store): Promise<JailedTransfer[]> {
     }),
   );
   return found.flat();
+}
+
+/**
+ * All processes that are a bubblewrap, with their arguments. Pruning asks before and after each deletion: read in one go, a thousand
+ * processes take some milliseconds, and many times that by asynchronous calls.
+ */
+export function runningJails(): readonly { readonly pid: string; readonly argv: readonly string[] }[] {
+  return readdirSync('/proc').flatMap((pid) => {
+    if (!/^\d+$/.test(pid)) return [];
+    try {
+      const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+      return text.startsWith('bwrap\0') ? [{ pid, argv: text.split('\0') }] : [];
+    } catch {
+      // It has ended.
+      return [];
+    }
+  });
 }
 
 /** Whose files a bubblewrap of ours shows to an rsync, or undefined when it is none. */
