@@ -40,20 +40,24 @@ const written = [
 const saved = ['/etc/fstab', mainFile, '/etc/sudoers'];
 
 /** What follows the run that set-up proves itself with may look at the store for a moment longer. */
+/** Helpers of a set-up, and what sends its mails, may be at work there for a moment longer. */
+async function unmount(directory: string): Promise<void> {
+  for (let i = 0; ; i += 1) {
+    const { exitCode, stderr } = await command(['umount', directory]);
+    if (exitCode === 0) return;
+    if (i > 100) throw new Error(stderr);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 async function unmountStore(): Promise<void> {
   await serverIsQuiet();
-  await must(['umount', '/byteback']);
+  await unmount('/byteback');
 }
 
 async function forgetServer(): Promise<void> {
   for (const directory of ['/byteback', '/elsewhere']) {
-    // A helper of a set-up that was killed may be at work there for a moment longer.
-    for (let i = 0; (await command(['mountpoint', '-q', directory])).exitCode === 0; i += 1) {
-      const { exitCode, stderr } = await command(['umount', directory]);
-      if (exitCode === 0) continue;
-      if (i > 100) throw new Error(stderr);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    while ((await command(['mountpoint', '-q', directory])).exitCode === 0) await unmount(directory);
     await rm(directory, { recursive: true, force: true });
   }
   if ((await command(['id', 'byteback'])).exitCode === 0) await command(['userdel', 'byteback']);
