@@ -12,8 +12,9 @@ export async function askSecret(question: string, signal: AbortSignal): Promise<
   const { stdin } = process;
   const isTerminal = stdin.isTTY === true;
   if (isTerminal) {
-    process.stderr.write(question);
+    // Before the question: what is pasted as soon as that appears would be echoed else.
     stdin.setRawMode(true);
+    process.stderr.write(question);
   }
   let text = '';
   const giveUp = () => stdin.destroy();
