@@ -6,7 +6,7 @@ import type { ClientPaths } from '../config/paths.ts';
 import { BytebackError, exitCodes, reasonOf } from '../errors.ts';
 import { hookFailure } from '../hooks/run-hook.ts';
 import { parseDestination, rsyncHost, sshHost } from '../protocol/destination.ts';
-import type { CompleteRequest, EndedRequest, HookOutcome } from '../protocol/messages.ts';
+import type { CompleteRequest, HookOutcome } from '../protocol/messages.ts';
 import type { RunId, SnapshotName } from '../protocol/names.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Lock } from '../system/lock.ts';
@@ -28,7 +28,7 @@ import { decideSending } from './sending.ts';
 import { openSession, type Session } from './session.ts';
 import { showPath, toByteString } from './sources.ts';
 import { makeWorkDirectory, takeLock } from './state-directory.ts';
-import { tellEnd } from './tell-end.ts';
+import { endOf, tellEnd } from './tell-end.ts';
 import type { Unread } from './transfer.ts';
 
 /** What the command line says; everything else comes from the configuration. */
@@ -225,24 +225,6 @@ async function begin(paths: ClientPaths): Promise<{ lock: Lock; before: LastRun 
     await lock.release();
     throw error;
   }
-}
-
-/** How a run without a snapshot ended, for the server; undefined where it knows: it was the one who refused. */
-function endOf(
-  { run, exitCode, endedAt, error, hooks }: LastRun,
-  { isInterrupted, phase }: { isInterrupted: boolean; phase: EndedRequest['phase'] },
-): EndedRequest | undefined {
-  if (exitCode === exitCodes.refused) return undefined;
-  return {
-    run,
-    status: isInterrupted ? 'interrupted' : 'failed',
-    exit: exitCode,
-    phase,
-    endedAt,
-    ...(error === null ? {} : { what: error.what.slice(0, 1000) }),
-    ...(error?.why === undefined ? {} : { why: error.why.slice(0, 1000) }),
-    hooks: hooks.slice(0, 20),
-  };
 }
 
 function interrupted(progress: Progress): BytebackError {

@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { ClientPaths } from '../config/paths.ts';
-import { reasonOf } from '../errors.ts';
+import { exitCodes, reasonOf } from '../errors.ts';
 import { EndedReplySchema, type EndedRequest, EndedRequestSchema, PingReplySchema } from '../protocol/messages.ts';
 import { writeFileAtomically } from '../system/files.ts';
 import type { Log } from '../system/log.ts';
 import { openSsh, SshError, type SshTarget } from '../system/ssh.ts';
 import { readStateFile } from '../system/state-file.ts';
+import type { LastRun } from './last-run.ts';
 import { ask, ServerFailure } from './remote.ts';
 import { recallServer } from './server-says.ts';
 
@@ -29,6 +30,24 @@ async function readPending(stateDir: string): Promise<EndedRequest[]> {
 async function writePending(stateDir: string, ends: readonly EndedRequest[]): Promise<void> {
   const kept = ends.slice(-mostPending);
   await writeFileAtomically(fileOf(stateDir), `${JSON.stringify({ format: 1, ends: kept })}\n`, { mode: 0o600 });
+}
+
+/** How a run without a snapshot ended, for the server; undefined where it knows: it was the one who refused. */
+export function endOf(
+  { run, exitCode, endedAt, error, hooks }: LastRun,
+  { isInterrupted, phase }: { isInterrupted: boolean; phase: EndedRequest['phase'] },
+): EndedRequest | undefined {
+  if (exitCode === exitCodes.refused) return undefined;
+  return {
+    run,
+    status: isInterrupted ? 'interrupted' : 'failed',
+    exit: exitCode,
+    phase,
+    endedAt,
+    ...(error === null ? {} : { what: error.what.slice(0, 1000) }),
+    ...(error?.why === undefined ? {} : { why: error.why.slice(0, 1000) }),
+    hooks: hooks.slice(0, 20),
+  };
 }
 
 /**

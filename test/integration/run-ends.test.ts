@@ -88,6 +88,8 @@ test('a line that was dead: told with the next run, which says that it is over',
   expect((await web1.run('byteback-backup')).exitCode).toBe(10);
   await machine.startSshd();
   expect(to(await mailed(), 'owner@x.example')).toEqual([]);
+  // A snapshot is dated by the second, and its client's words take a moment to arrive.
+  await new Promise((resolve) => setTimeout(resolve, 3000));
   await succeed();
   const [mail] = to(await mailed(), 'owner@x.example');
   expect(mail?.source).toContain('cannot reach');
